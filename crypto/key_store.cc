@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One mapping, cut into a region for each size of slot.
+#include "crypto/key_store.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <limits>
+#include <stdexcept>
+#include <system_error>
+
+#include "crypto/expanded_key.h"
+
+namespace gmesp {
+namespace {
+
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+constexpr std::array<size_t, 4> kSlotBytes{sizeof(HmacSlot), sizeof(AesCbcSlot), sizeof(Des3Slot),
+                                           sizeof(GcmSlot)};
+
+constexpr bool whole_units() {
+  for (const size_t bytes : kSlotBytes) {
+    if (bytes % KeyStore::kSlotUnitBytes != 0) return false;
+  }
+  return true;
+}
+static_assert(whole_units(), "a KeySlot counts units");
+
+constexpr size_t round_up(size_t bytes) {
+  return (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+}
+
+[[noreturn]] void throw_errno(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+}  // namespace
+
+KeyStore::KeyStore(size_t capacity, InstructionSet instruction_set)
+    : manager_(make_manager(instruction_set)), capacity_(capacity) {
+  constexpr size_t kMaxUnits = std::numeric_limits<uint32_t>::max();
+  if (capacity > kMaxUnits / 64) throw std::length_error("key store: too many slots");
+  size_t bytes = 0;
+  for (size_t i = 0; i < kSlotBytes.size(); ++i) {
+    classes_[i].slot_bytes = kSlotBytes[i];
+    classes_[i].first_unit = static_cast<uint32_t>(bytes / kSlotUnitBytes);
+    bytes += round_up(capacity * kSlotBytes[i]);
+  }
+  if (bytes / kSlotUnitBytes > kMaxUnits) throw std::length_error("key store: too many slots");
+  mapping_bytes_ = bytes + kHugePageBytes;
+  reserve_memory();
+}
+
+// Keys must not reach a core dump or a child process: without that, no store. Locking and huge
+// pages are had where the machine allows them.
+void KeyStore::reserve_memory() {
+  void* mapping = mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED) throw_errno("key store: address space");
+  if (madvise(mapping, mapping_bytes_, MADV_DONTDUMP) != 0 ||
+      madvise(mapping, mapping_bytes_, MADV_DONTFORK) != 0) {
+    const int error = errno;
+    munmap(mapping, mapping_bytes_);
+    errno = error;
+    throw_errno("key store: keep keys out of core dumps");
+  }
+  // With a million SAs each cold key would miss the TLB too; where there are no huge pages, it
+  // does.
+  madvise(mapping, mapping_bytes_, MADV_HUGEPAGE);
+  locked_ = mlock2(mapping, mapping_bytes_, MLOCK_ONFAULT) == 0;
+  mapping_ = static_cast<uint8_t*>(mapping);
+  base_ = reinterpret_cast<uint8_t*>(round_up(reinterpret_cast<uintptr_t>(mapping_)));
+}
+
+KeyStore::~KeyStore() {
+  for (const SizeClass& slots : classes_) {
+    wipe(base_ + size_t{slots.first_unit} * kSlotUnitBytes, slots.used * slots.slot_bytes);
+  }
+  munmap(mapping_, mapping_bytes_);
+}
+
+std::optional<KeySlot> KeyStore::store(Suite suite, Direction direction, const EspKeys& keys) {
+  SizeClass& slots = size_class(suite);
+  KeySlot slot{};
+  if (!slots.free.empty()) {
+    slot = slots.free.back();
+    slots.free.pop_back();
+  } else if (slots.used < capacity_) {
+    const size_t units_per_slot = slots.slot_bytes / kSlotUnitBytes;
+    slot = static_cast<KeySlot>(slots.first_unit + slots.used * units_per_slot);
+    ++slots.used;
+  } else {
+    return std::nullopt;
+  }
+  expand_keys(manager_.get(), suite, direction, keys, const_cast<uint8_t*>(at(slot)));
+  return slot;
+}
+
+void KeyStore::release(KeySlot slot, Suite suite) {
+  wipe(const_cast<uint8_t*>(at(slot)), slot_bytes(suite));
+  size_class(suite).free.push_back(slot);
+}
+
+size_t KeyStore::slot_bytes(Suite suite) { return expanded_key_bytes(suite); }
+
+KeyStore::SizeClass& KeyStore::size_class(Suite suite) {
+  size_t i = 0;
+  while (classes_[i].slot_bytes != slot_bytes(suite)) ++i;
+  return classes_[i];
+}
+
+}  // namespace gmesp
