@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An IP address of either family in 16 bytes; IPv4 is held as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so
+// that selectors, tables and hashes know one form. Text is the control thread's business (parse,
+// to_string).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gmesp {
+
+struct Address {
+  std::array<uint8_t, 16> bytes{};
+
+  static Address v4(const void* four_bytes) {
+    Address address{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
+    std::memcpy(address.bytes.data() + 12, four_bytes, 4);
+    return address;
+  }
+  static Address v6(const void* sixteen_bytes) {
+    Address address;
+    std::memcpy(address.bytes.data(), sixteen_bytes, 16);
+    return address;
+  }
+  bool is_v4() const {
+    static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return std::memcmp(bytes.data(), kMapped, sizeof kMapped) == 0;
+  }
+  // Fixed-size memcmp: a defaulted operator== on std::array becomes a library call with g++ 12.
+  friend bool operator==(const Address& a, const Address& b) {
+    return std::memcmp(&a, &b, sizeof a) == 0;
+  }
+};
+static_assert(sizeof(Address) == 16, "a Selector with two of them fits the SA's one hot line");
+
+std::optional<Address> parse_address(std::string_view text);  // "192.0.2.1" or "2001:db8::1"
+std::string to_string(const Address& address);
+
+// An address prefix, for policy: "198.51.100.0/24", "2001:db8::/32".
+struct Prefix {
+  Address address;
+  uint8_t bits = 128;  // of the 16-byte form: IPv4 /24 is 96 + 24
+
+  bool contains(const Address& other) const;
+};
+std::optional<Prefix> parse_prefix(std::string_view text);  // without "/N": one host
+
+}  // namespace gmesp

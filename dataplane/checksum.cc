@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/checksum.h"
+
+#include "dataplane/classify.h"
+
+namespace gmesp {
+
+namespace {
+
+// One's complement sum of 16-bit big-endian words; an odd last byte counts as the high half of one.
+uint64_t sum_of(const uint8_t* bytes, size_t count) {
+  uint64_t sum = 0;
+  size_t i = 0;
+  for (; i + 1 < count; i += 2) sum += static_cast<uint64_t>(bytes[i] << 8 | bytes[i + 1]);
+  if (i < count) sum += static_cast<uint64_t>(bytes[i] << 8);
+  return sum;
+}
+
+uint16_t fold(uint64_t sum) {
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(sum);
+}
+
+// RFC 9293 3.1, RFC 8200 8.1: the mapped prefix of IPv4 addresses is not part of it.
+uint64_t pseudo_header_sum(const Packet& packet, Protocol protocol, size_t covered_bytes) {
+  const Address source = source_address(packet);
+  const Address destination = destination_address(packet);
+  const size_t skipped = packet.is_ipv4() ? 12 : 0;
+  return sum_of(source.bytes.data() + skipped, 16 - skipped) +
+         sum_of(destination.bytes.data() + skipped, 16 - skipped) + static_cast<uint8_t>(protocol) +
+         covered_bytes;
+}
+
+}  // namespace
+
+bool transport_checksum_good(const Packet& packet) {
+  UpperLayer upper;
+  Flow flow;
+  if (!find_upper_layer(packet, upper).is_pass() || !read_flow(packet, upper, flow).is_pass()) {
+    return false;
+  }
+  size_t covered_bytes = size_t{packet.length} - upper.offset;
+  if (upper.protocol == Protocol::udp) {
+    const auto& udp = packet.header<UdpHeader>(upper.offset);
+    if (udp.checksum.host() == 0) return packet.is_ipv4();
+    // Bytes may follow that UDP does not cover.
+    if (udp.length.host() > covered_bytes) return false;
+    covered_bytes = udp.length.host();
+  } else if (upper.protocol != Protocol::tcp) {
+    return true;
+  }
+  const uint64_t sum = pseudo_header_sum(packet, upper.protocol, covered_bytes) +
+                       sum_of(packet.data + upper.offset, covered_bytes);
+  return fold(sum) == 0xffff;
+}
+
+}  // namespace gmesp

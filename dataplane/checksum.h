@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Internet checksums: mended in place when a field changes (RFC 1624), and verified whole.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/packet.h"
+#include "dataplane/wire.h"
+
+namespace gmesp {
+
+// RFC 1624 equation 3: the checksum after a 16-bit field it covers has changed. An error that was
+// there stays there.
+inline Be16 updated_checksum(Be16 checksum, uint16_t before, uint16_t after) {
+  uint32_t sum = static_cast<uint16_t>(~checksum.host());
+  sum += static_cast<uint16_t>(~before);
+  sum += after;
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return Be16(static_cast<uint16_t>(~sum));
+}
+
+// True when the UDP or TCP checksum of a classified packet is right, or it has none (other
+// protocols; UDP over IPv4 with checksum 0, RFC 768). A kernel that counts on its NIC hands frames
+// over with an unfinished one.
+bool transport_checksum_good(const Packet& packet);
+
+}  // namespace gmesp

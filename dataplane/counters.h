@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one list of drop reasons, and a worker's counters. CLI, telemetry and tests read kDropInfo;
+// there is no second list anywhere. A packet is counted exactly once: in = out + drops, over all
+// workers.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace gmesp {
+
+enum class Drop : uint8_t {
+  // Either direction, before anything is known.
+  multi_segment,
+  shared_buffer,
+  no_room,
+  runt,
+  malformed_ip,
+  malformed_extension_header,
+  fragment,
+  transport_runt,
+  steering_full,
+  // ESP from the access port.
+  reserved_spi,
+  unknown_spi,
+  esp_length,
+  replayed,
+  icv_mismatch,
+  bad_padding,
+  dummy_packet,
+  selector_mismatch,
+  // Cleartext.
+  cleartext_on_protected_port,
+  spoofed_source,
+  icmp_quotes_protected,
+  policy_rule,
+  policy_default,
+  // Towards the access port.
+  bad_checksum,
+  esp_exceeds_mtu,
+  sequence_exhausted,
+  crypto_failed,
+  // Transmit, either port.
+  frame_exceeds_mtu,
+  tx_full,
+  kCount
+};
+inline constexpr size_t kDropCount = static_cast<size_t>(Drop::kCount);
+
+struct DropInfo {
+  Drop drop;
+  std::string_view name;       // CLI label, JSON key, test name
+  std::string_view reference;  // the section it comes from
+  std::string_view meaning;
+};
+
+inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
+    {Drop::multi_segment, "multi_segment", "DESIGN 3", "frame spread over several buffers"},
+    {Drop::shared_buffer, "shared_buffer", "DESIGN 3",
+     "buffer that somebody else holds too; never written to"},
+    {Drop::no_room, "no_room", "DESIGN 3",
+     "buffer without room for the ESP header or trailer: raise the port's mtu"},
+    {Drop::runt, "runt", "RFC 791 3.1", "frame ends inside its Ethernet, VLAN or IP header"},
+    {Drop::malformed_ip, "malformed_ip", "RFC 1122 3.2.1",
+     "IP version, header length or total length impossible"},
+    {Drop::malformed_extension_header, "malformed_extension_header", "RFC 8200 4",
+     "IPv6 extension headers cut off, out of order or too many"},
+    {Drop::fragment, "fragment", "RFC 4303 3.4.1",
+     "IP fragment; ESP protects whole datagrams only"},
+    {Drop::transport_runt, "transport_runt", "RFC 4301 5.2",
+     "packet ends inside its UDP or TCP header"},
+    {Drop::steering_full, "steering_full", "DESIGN 2",
+     "ring to the worker that owns this UE is full"},
+    {Drop::reserved_spi, "reserved_spi", "RFC 4303 2.1", "ESP with SPI 0..255"},
+    {Drop::unknown_spi, "unknown_spi", "RFC 4303 3.4.2", "ESP with an SPI that no SA has"},
+    {Drop::esp_length, "esp_length", "RFC 4303 2",
+     "ESP too short, or not whole cipher blocks, for its SA"},
+    {Drop::replayed, "replayed", "RFC 4303 3.4.3",
+     "sequence number seen before, or left of the window"},
+    {Drop::icv_mismatch, "icv_mismatch", "RFC 4303 3.4.4", "integrity check value wrong"},
+    {Drop::bad_padding, "bad_padding", "RFC 4303 2.4",
+     "padding longer than the packet or not 1, 2, 3, ..."},
+    {Drop::dummy_packet, "dummy_packet", "RFC 4303 2.6", "next header 59: sent to be dropped"},
+    {Drop::selector_mismatch, "selector_mismatch", "RFC 4301 5.2",
+     "protected packet whose addresses, protocol or ports are not its SA's"},
+    {Drop::cleartext_on_protected_port, "cleartext_on_protected_port", "TS 33.203 7.1",
+     "unprotected packet to or from a protected port"},
+    {Drop::spoofed_source, "spoofed_source", "TS 33.203 Annex J",
+     "own or core address as source on the access side"},
+    {Drop::icmp_quotes_protected, "icmp_quotes_protected", "DESIGN 3",
+     "ICMP error of the host that would carry a protected packet in clear"},
+    {Drop::policy_rule, "policy_rule", "RFC 4301 4.4.1", "unprotected packet that a rule drops"},
+    {Drop::policy_default, "policy_default", "RFC 4301 4.4.1",
+     "unprotected packet that no rule passes"},
+    {Drop::bad_checksum, "bad_checksum", "RFC 9293 3.1",
+     "UDP or TCP checksum wrong or unfinished before ESP"},
+    {Drop::esp_exceeds_mtu, "esp_exceeds_mtu", "RFC 4303 3.3.4",
+     "protected packet longer than the access MTU"},
+    {Drop::sequence_exhausted, "sequence_exhausted", "RFC 4303 3.3.3",
+     "SA has used its last sequence number"},
+    {Drop::crypto_failed, "crypto_failed", "RFC 4303 3.3.2",
+     "encryption not completed by the crypto library"},
+    {Drop::frame_exceeds_mtu, "frame_exceeds_mtu", "RFC 1122 3.3.2",
+     "packet longer than the MTU of the port it leaves by"},
+    {Drop::tx_full, "tx_full", "DPDK rte_eth_tx_burst", "port did not take the frame"},
+}};
+
+constexpr const DropInfo& drop_info(Drop drop) { return kDropInfo[static_cast<size_t>(drop)]; }
+
+constexpr bool drop_info_is_complete() {
+  for (size_t i = 0; i < kDropCount; ++i) {
+    if (static_cast<size_t>(kDropInfo[i].drop) != i || kDropInfo[i].meaning.empty()) return false;
+  }
+  return true;
+}
+static_assert(drop_info_is_complete(), "every Drop has its row in kDropInfo, in order");
+
+struct PortCounters {
+  uint64_t rx_packets = 0;
+  uint64_t rx_bytes =
+      0;  // of IP packets, from the IP header on; frames of other kinds count as 0 bytes
+  uint64_t tx_packets = 0;
+  uint64_t tx_bytes = 0;
+};
+
+// Owned by one worker; plain numbers, written by nobody else. Only uint64_t members
+// (CounterSnapshot copies words).
+struct Counters {
+  PortCounters access;
+  PortCounters host;
+  uint64_t protected_in = 0;   // ESP packets verified and passed to the host
+  uint64_t protected_out = 0;  // packets sent as ESP
+  uint64_t bypassed_in = 0;    // cleartext that policy passed
+  uint64_t bypassed_out = 0;
+  uint64_t steered = 0;         // handed to the worker that owns the UE
+  uint64_t steered_for_tx = 0;  // handed to the worker that has a transmit queue
+  uint64_t events_delayed = 0;  // event ring was full; the event waits on its SA
+  uint64_t polls = 0;
+  uint64_t polls_empty = 0;
+  std::array<uint64_t, kDropCount> drops{};
+
+  void count(Drop drop) { ++drops[static_cast<size_t>(drop)]; }
+  uint64_t operator[](Drop drop) const { return drops[static_cast<size_t>(drop)]; }
+};
+static_assert(sizeof(Counters) % sizeof(uint64_t) == 0, "CounterSnapshot copies it word by word");
+
+Counters& operator+=(Counters& sum, const Counters& more);
+
+// A worker's counters as others may read them. Single writer: the worker; any reader. Relaxed: each
+// number is whole, two numbers may be from different moments.
+class alignas(64) CounterSnapshot {
+ public:
+  void publish(const Counters& counters);
+  Counters read() const;
+
+ private:
+  static constexpr size_t kWords = sizeof(Counters) / sizeof(uint64_t);
+  std::array<std::atomic<uint64_t>, kWords> words_{};
+};
+
+}  // namespace gmesp

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/dpdk/packet_source.h"
+
+#include <rte_prefetch.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "dataplane/dpdk/mbuf.h"
+
+namespace gmesp {
+
+void PacketSource::PoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
+
+PacketSource::PacketSource(size_t count, size_t frame_bytes)
+    : pool_(rte_pktmbuf_pool_create("gmesp_packet_source", static_cast<unsigned>(count), 0, 0,
+                                    static_cast<uint16_t>(data_room_bytes(frame_bytes)),
+                                    SOCKET_ID_ANY)),
+      mbufs_(count) {
+  if (!pool_ ||
+      rte_pktmbuf_alloc_bulk(pool_.get(), mbufs_.data(), static_cast<unsigned>(count)) != 0) {
+    throw std::runtime_error("no memory for " + std::to_string(count) + " buffers");
+  }
+}
+
+uint8_t* PacketSource::arm(size_t i, std::span<const uint8_t> frame) {
+  rte_mbuf& mbuf = *mbufs_[i];
+  rte_pktmbuf_reset(&mbuf);
+  mbuf.data_len = static_cast<uint16_t>(frame.size());
+  mbuf.pkt_len = static_cast<uint32_t>(frame.size());
+  auto* const data = rte_pktmbuf_mtod(&mbuf, uint8_t*);
+  std::memcpy(data, frame.data(), frame.size());
+  return data;
+}
+
+void PacketSource::receive(size_t i, size_t count, Burst& burst) const {
+  for (const size_t end = i + count; i < end; ++i) {
+    Packet packet;
+    if (!view_mbuf(*mbufs_[i], packet).is_pass()) throw std::logic_error("buffer not armed");
+    rte_prefetch0(packet.data);
+    burst.push(packet);
+  }
+}
+
+void PacketSource::transmit(Burst& burst) {
+  for (const Packet& packet : burst) bound_mbuf(packet);
+  burst.forget();
+}
+
+}  // namespace gmesp

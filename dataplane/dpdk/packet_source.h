@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Real mbufs without a device, for benches: frames are put into buffers of a pool, enter a burst as
+// a port's do, and leave it again. Not part of the engine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/packet.h"
+
+struct rte_mempool;
+
+namespace gmesp {
+
+class PacketSource {
+ public:
+  // `count` buffers for frames of up to frame_bytes. EAL has started. Throws std::runtime_error
+  // when there is no memory for them.
+  PacketSource(size_t count, size_t frame_bytes);
+
+  size_t size() const { return mbufs_.size(); }
+  // Puts a frame into buffer i, as a device would; nothing holds the buffer. Its first byte.
+  uint8_t* arm(size_t i, std::span<const uint8_t> frame);
+  // Buffers i .. i + count - 1 as Port::receive would hand them over.
+  void receive(size_t i, size_t count, Burst& burst) const;
+  // Sets the buffers' bounds as Port::transmit would, and empties the burst. The buffers stay ours.
+  static void transmit(Burst& burst);
+
+ private:
+  struct PoolDeleter {
+    void operator()(rte_mempool* pool) const;
+  };
+  std::unique_ptr<rte_mempool, PoolDeleter> pool_;
+  std::vector<rte_mbuf*> mbufs_;
+};
+
+}  // namespace gmesp

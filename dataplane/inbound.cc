@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every step of an inbound packet, in order: RFC 4301 5.2 and RFC 4303 3.4. A stage prefetches what
+// the next one reads: look-up line, then SA, then key.
+#include "dataplane/inbound.h"
+
+#include "dataplane/classify.h"
+#include "dataplane/esp.h"
+#include "dataplane/tcp_mss.h"
+
+namespace gmesp {
+
+namespace {
+
+constexpr Spi kFirstUnreservedSpi{256};  // RFC 4303 2.1
+
+Spi spi_of(const Packet& packet) {
+  return Spi{packet.header<EspHeader>(packet.payload_offset).spi.host()};
+}
+
+SequenceNumber sequence_number_of(const Packet& packet) {
+  return SequenceNumber{packet.header<EspHeader>(packet.payload_offset).sequence_number.host()};
+}
+
+}  // namespace
+
+void Inbound::run(Burst& burst, uint64_t now_tsc) {
+  burst.filter(counters_, [&](Packet& p) { return receive(p); });  // RFC 4301 5.2 step 1
+  if (steerer_.has_others()) {
+    burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });
+  }
+  run_owned(burst, now_tsc);
+}
+
+void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
+  burst.move_if(cleartext_burst_, [](const Packet& p) { return p.kind != PacketKind::esp; });
+  cleartext_burst_.filter(counters_, [&](Packet& p) {  // RFC 4301 5.2 step 3b, TS 33.203 7.1
+    return cleartext_.check(p, Direction::in, now_tsc);
+  });
+  counters_.bypassed_in += cleartext_burst_.size();
+
+  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });         // RFC 4303 3.4.2
+  burst.filter(counters_, [&](Packet& p) { return check_length(p); });    // 2
+  burst.filter(counters_, [&](Packet& p) { return check_replay(p); });    // 3.4.3, before the ICV
+  verify_and_decrypt(burst);                                              // 3.4.4
+  burst.filter(counters_, [&](Packet& p) { return update_replay(p); });   // 3.4.3, after the ICV
+  burst.filter(counters_, [&](Packet& p) { return strip(p); });           // 3.4.4.1, 2.4 to 2.6
+  burst.filter(counters_, [&](Packet& p) { return check_selector(p); });  // RFC 4301 5.2 step 4
+  for (Packet& p : burst) record_use(p, now_tsc);                         // PUB-04
+  counters_.protected_in += burst.size();
+
+  cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
+}
+
+Inbound::Inbound(const PathConfig& config, Sad& sad, const KeyStore& keys,
+                 MultiBuffer& multi_buffer, const Cleartext& cleartext, Steerer& steerer,
+                 Counters& counters)
+    : sad_(sad),
+      keys_(keys),
+      multi_buffer_(multi_buffer),
+      cleartext_(cleartext),
+      steerer_(steerer),
+      counters_(counters),
+      check_padding_(config.check_padding),
+      mss_(config.access_mtu) {}
+
+Verdict Inbound::receive(Packet& packet) {
+  const Verdict verdict = classify(packet);
+  if (!verdict.is_pass() || packet.kind == PacketKind::not_ip) return verdict;
+  counters_.access.rx_bytes += packet.ip_bytes();
+  if (packet.kind == PacketKind::esp && packet.payload_bytes() >= sizeof(EspHeader)) {
+    sad_.prefetch(spi_of(packet));
+  }
+  return verdict;
+}
+
+// The SPI alone names the SA (ESP-01).
+Verdict Inbound::find_sa(Packet& packet) {
+  if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
+  const Spi spi = spi_of(packet);
+  if (spi < kFirstUnreservedSpi) return Verdict::drop(Drop::reserved_spi);
+  packet.inbound_sa = sad_.find(spi);
+  if (packet.inbound_sa == nullptr) return Verdict::drop(Drop::unknown_spi);
+  __builtin_prefetch(packet.inbound_sa, 1);
+  return Verdict::pass();
+}
+
+Verdict Inbound::check_length(Packet& packet) {
+  const InboundSa& sa = *packet.inbound_sa;
+  if (!ciphertext_fits(suite_info(sa.suite), packet.payload_bytes())) {
+    return Verdict::drop(Drop::esp_length);
+  }
+  keys_.prefetch(sa.key, sa.suite);
+  sad_.sas().prefetch_record(sa);
+  return Verdict::pass();
+}
+
+Verdict Inbound::check_replay(Packet& packet) {
+  if (packet.inbound_sa->window.may_accept(sequence_number_of(packet))) return Verdict::pass();
+  ++record(packet).replayed;
+  return Verdict::drop(Drop::replayed);
+}
+
+void Inbound::verify_and_decrypt(Burst& burst) {
+  std::array<EspJob, Burst::kCapacity> jobs;
+  size_t count = 0;
+  for (Packet& packet : burst) {
+    const InboundSa& sa = *packet.inbound_sa;
+    jobs[count++] = {keys_.at(sa.key), packet.payload(), packet.payload_bytes(), sa.suite, false};
+  }
+  multi_buffer_.verify_and_decrypt({jobs.data(), count});
+  const EspJob* job = jobs.data();
+  burst.filter(counters_, [&](Packet& packet) {
+    if ((job++)->good) return Verdict::pass();
+    ++record(packet).icv_failures;
+    return Verdict::drop(Drop::icv_mismatch);
+  });
+}
+
+Verdict Inbound::update_replay(Packet& packet) {
+  if (packet.inbound_sa->window.accept(sequence_number_of(packet))) return Verdict::pass();
+  ++record(packet).replayed;
+  return Verdict::drop(Drop::replayed);
+}
+
+Verdict Inbound::strip(Packet& packet) {
+  return strip_esp(packet, suite_info(packet.inbound_sa->suite), check_padding_);
+}
+
+Verdict Inbound::check_selector(Packet& packet) {
+  UpperLayer upper;
+  if (const Verdict v = find_upper_layer(packet, upper); !v.is_pass()) return v;
+  Flow flow;
+  if (const Verdict v = read_flow(packet, upper, flow); !v.is_pass()) return v;
+  const InboundSa& sa = *packet.inbound_sa;
+  if (!sa.selector.matches(flow)) {
+    ++record(packet).selector_mismatches;
+    return Verdict::drop(Drop::selector_mismatch);
+  }
+  // The host's answer has to leave room for ESP too.
+  clamp_mss(packet, upper, mss_.of(sa.suite, packet.is_ipv4()));
+  return Verdict::pass();
+}
+
+void Inbound::record_use(Packet& packet, uint64_t now_tsc) {
+  InboundSa& sa = *packet.inbound_sa;
+  SaRecord& record = sad_.sas().record(sa);
+  ++record.packets;
+  record.bytes += packet.ip_bytes();
+  record.last_used_tsc = now_tsc;
+  if (sa.used) return;
+  sa.used = true;
+  sad_.sas().raise(sa, SaEventKind::first_use);
+}
+
+}  // namespace gmesp

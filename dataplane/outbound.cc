@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every step of an outbound packet, in order: RFC 4301 5.1 and RFC 4303 3.3. A stage prefetches
+// what the next one reads: look-up line, then SA, then key.
+#include "dataplane/outbound.h"
+
+#include "dataplane/checksum.h"
+#include "dataplane/classify.h"
+#include "dataplane/esp.h"
+
+namespace gmesp {
+
+void Outbound::run(Burst& burst, uint64_t now_tsc) {
+  burst.filter(counters_, [&](Packet& p) { return receive(p); });
+  if (steerer_.has_others()) {
+    burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });
+  }
+  run_owned(burst, now_tsc);
+}
+
+void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
+  for (Packet& p : burst) hash_addresses(p);
+  for (Packet& p : burst) spd_.prefetch_sas(p.address_hash);
+  burst.filter(counters_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
+
+  burst.move_if(cleartext_burst_, [](const Packet& p) { return p.outbound_sa == nullptr; });
+  cleartext_burst_.filter(counters_, [&](Packet& p) {  // RFC 4301 5.1 step 3, TS 33.203 7.1
+    return cleartext_.check(p, Direction::out, now_tsc);
+  });
+  counters_.bypassed_out += cleartext_burst_.size();
+
+  if (verify_checksums_) {
+    burst.filter(counters_, [&](Packet& p) { return check_checksum(p); });
+  }
+  burst.filter(counters_, [&](Packet& p) { return clamp(p); });  // SPEC 8.1
+  burst.filter(counters_,
+               [&](Packet& p) { return encapsulate(p, now_tsc); });  // RFC 4303 3.3.2.1, 3.3.3
+  encrypt_and_sign(burst);                                           // 3.3.2
+  counters_.protected_out += burst.size();
+
+  cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
+}
+
+Outbound::Outbound(const PathConfig& config, Spd& spd, const KeyStore& keys,
+                   MultiBuffer& multi_buffer, const Cleartext& cleartext, Steerer& steerer,
+                   Counters& counters)
+    : spd_(spd),
+      keys_(keys),
+      multi_buffer_(multi_buffer),
+      cleartext_(cleartext),
+      steerer_(steerer),
+      counters_(counters),
+      access_mtu_(config.access_mtu),
+      verify_checksums_(config.verify_checksums),
+      mss_(config.access_mtu) {}
+
+Verdict Outbound::receive(Packet& packet) {
+  const Verdict verdict = classify(packet);
+  if (verdict.is_pass() && packet.kind != PacketKind::not_ip) {
+    counters_.host.rx_bytes += packet.ip_bytes();
+  }
+  return verdict;
+}
+
+void Outbound::hash_addresses(Packet& packet) {
+  packet.address_hash = 0;
+  if (packet.kind != PacketKind::cleartext) return;
+  packet.address_hash = spd_.hash(source_address(packet), destination_address(packet));
+  spd_.prefetch(packet.address_hash);
+}
+
+// SA or, with no SA, the cleartext policy's decision.
+Verdict Outbound::find_policy(Packet& packet) {
+  const uint64_t hash = packet.address_hash;
+  packet.outbound_sa = nullptr;
+  if (packet.kind != PacketKind::cleartext) return Verdict::pass();
+  Flow flow;
+  if (const Verdict v = read_flow(packet, flow); !v.is_pass()) return v;
+  packet.outbound_sa = spd_.find(hash, flow);
+  if (packet.outbound_sa == nullptr) return Verdict::pass();
+  const OutboundSa& sa = *packet.outbound_sa;
+  keys_.prefetch(sa.key, sa.suite);
+  spd_.sas().prefetch_record(sa);
+  trim_to_ip(packet);
+  return Verdict::pass();
+}
+
+Verdict Outbound::check_checksum(Packet& packet) {
+  return transport_checksum_good(packet) ? Verdict::pass() : Verdict::drop(Drop::bad_checksum);
+}
+
+Verdict Outbound::clamp(Packet& packet) {
+  UpperLayer upper;
+  if (const Verdict v = find_upper_layer(packet, upper); !v.is_pass()) return v;
+  clamp_mss(packet, upper, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
+  return Verdict::pass();
+}
+
+// The number is taken last: only a packet that goes out uses one up.
+Verdict Outbound::encapsulate(Packet& packet, uint64_t now_tsc) {
+  OutboundSa& sa = *packet.outbound_sa;
+  const SuiteInfo& info = suite_info(sa.suite);
+  if (packet.ip_bytes() + esp_growth_bytes(info, packet.payload_bytes()) > access_mtu_) {
+    return Verdict::drop(Drop::esp_exceeds_mtu);
+  }
+  const auto last_sent = static_cast<uint32_t>(sa.last_sent);
+  if (last_sent == kSequenceHardLimit) {
+    if (!sa.exhausted) spd_.sas().raise(sa, SaEventKind::sequence_exhausted);
+    sa.exhausted = true;
+    return Verdict::drop(Drop::sequence_exhausted);
+  }
+  sa.last_sent = SequenceNumber{last_sent + 1};
+  if (last_sent >= kSequenceSoftLimit && !sa.soft_limit_passed) {
+    sa.soft_limit_passed = true;
+    spd_.sas().raise(sa, SaEventKind::sequence_soft_limit);
+  }
+  SaRecord& record = spd_.sas().record(sa);
+  ++record.packets;
+  record.bytes += packet.ip_bytes();
+  record.last_used_tsc = now_tsc;
+  add_esp(packet, info, sa.spi, sa.last_sent);
+  return Verdict::pass();
+}
+
+void Outbound::encrypt_and_sign(Burst& burst) {
+  std::array<EspJob, Burst::kCapacity> jobs;
+  size_t count = 0;
+  for (Packet& packet : burst) {
+    const OutboundSa& sa = *packet.outbound_sa;
+    jobs[count++] = {keys_.at(sa.key), packet.payload(), packet.payload_bytes(), sa.suite, false};
+  }
+  multi_buffer_.encrypt_and_sign({jobs.data(), count});
+  const EspJob* job = jobs.data();
+  burst.filter(counters_, [&](Packet&) {
+    return (job++)->good ? Verdict::pass() : Verdict::drop(Drop::crypto_failed);
+  });
+}
+
+}  // namespace gmesp

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The inbound SAD of one worker (RFC 4301 4.4.2): SPI -> InboundSa. The SPI alone identifies an SA
+// (ESP-01, ESP-03: unicast SAs only, SPIs allocated by us). Single owner, fixed capacity.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "dataplane/command.h"
+#include "dataplane/index_table.h"
+#include "dataplane/sa_table.h"
+
+namespace gmesp {
+
+class Sad {
+ public:
+  explicit Sad(size_t capacity) : sas_(capacity), by_spi_(capacity) {}
+
+  void prefetch(Spi spi) const { by_spi_.prefetch(key(spi)); }
+  // nullptr: no SA has this SPI.
+  InboundSa* find(Spi spi);
+
+  // Nothing is changed when an error comes back.
+  std::optional<InstallError> install(const InstallInbound& command);
+  void remove(SaIndex index);  // of an installed SA
+
+  SaTable<InboundSa>& sas() { return sas_; }
+
+ private:
+  // The whole SPI is the tag, so a tag that matches is the SA. The middle of the product depends on
+  // every bit of it: SPIs may be counted up in either byte order.
+  static IndexTable::Key key(Spi spi) {
+    const auto value = static_cast<uint32_t>(spi);
+    return {static_cast<uint32_t>(value * 0x9e3779b97f4a7c15 >> 32), value};
+  }
+
+  SaTable<InboundSa> sas_;
+  IndexTable by_spi_;
+};
+
+}  // namespace gmesp

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The SAs as a worker holds them (RFC 4301 4.4.2.1). Inbound and outbound are different types: an
+// inbound SA has no next sequence number, an outbound one no window. What a packet needs is one
+// cache line; what statistics and rare events need is a second line at the same index. Keys live in
+// the KeyStore.
+#pragma once
+
+#include <cstdint>
+
+#include "crypto/algorithm.h"
+#include "crypto/key_store.h"
+#include "dataplane/replay_window.h"
+#include "dataplane/selector.h"
+
+namespace gmesp {
+
+enum class Spi : uint32_t {};
+// Position in a worker's table of one direction. The control thread assigns it and keeps it until
+// the worker has answered "deleted", so it is the one name of an SA that crosses threads.
+enum class SaIndex : uint32_t {};
+
+struct alignas(64) InboundSa {
+  Spi spi{};
+  KeySlot key{};
+  ReplayWindow window;
+  Selector selector;  // source: the UE in role pcscf
+  Suite suite{};
+  bool used = false;  // first use has been reported or waits to be (PUB-04)
+};
+static_assert(sizeof(InboundSa) == 64, "one line per packet: SPI, key slot, window, selector");
+
+struct alignas(64) OutboundSa {
+  Spi spi{};
+  KeySlot key{};
+  SequenceNumber last_sent{};  // RFC 4303 3.3.3: the first packet has 1
+  SaIndex next{};              // the next SA of this address pair, less specific or older (Spd)
+  Selector selector;           // destination: the UE in role pcscf
+  Suite suite{};
+  bool soft_limit_passed = false;
+  bool exhausted = false;
+  // 8 bytes left: path MTU and IPv4 identification of fragments.
+};
+static_assert(sizeof(OutboundSa) == 64, "one line per packet: SPI, key slot, number, selector");
+
+// RFC 4303 3.3.3: the counter must not cycle. The event before the end leaves time to re-register.
+constexpr uint32_t kSequenceSoftLimit = 0xf0000000;  // 268 million packets before the hard stop
+constexpr uint32_t kSequenceHardLimit = 0xffffffff;  // the last number that is sent
+
+enum class SaEventKind : uint8_t { first_use = 1, sequence_soft_limit = 2, sequence_exhausted = 4 };
+
+// Second line. Only the worker touches it; the control thread asks by command (QuerySa).
+struct alignas(64) SaRecord {
+  uint64_t packets = 0;  // that passed every check
+  uint64_t bytes = 0;    // of their IP packets, plain
+  uint64_t last_used_tsc = 0;
+  uint32_t replayed = 0;
+  uint32_t icv_failures = 0;
+  uint32_t selector_mismatches = 0;
+  SaIndex next_pending{};  // list of SAs whose events wait for room in the event ring
+  uint8_t pending_events =
+      0;  // SaEventKind bits not yet delivered: a state event is never lost (DESIGN 2)
+  // Room left for path MTU ageing and audit sampling.
+};
+static_assert(sizeof(SaRecord) == 64,
+              "counters share one line, apart from what every packet reads");
+
+}  // namespace gmesp

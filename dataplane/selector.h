@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an SA may carry (RFC 4301 4.4.1.1; INT-30): addresses, upper protocol and ports of the
+// protected packets as they travel, and the same five facts of one packet (Flow).
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/address.h"
+#include "dataplane/wire.h"
+
+namespace gmesp {
+
+struct Flow {
+  Address source;
+  Address destination;
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  Protocol protocol = Protocol::none;
+};
+
+struct Selector {
+  static constexpr uint16_t kAnyPort = 0;
+  static constexpr Protocol kAnyProtocol =
+      Protocol{0};  // UDP or TCP: one IMS SA carries both (SPEC 7.2)
+
+  Address source;
+  Address destination;
+  uint16_t source_port = kAnyPort;
+  uint16_t destination_port = kAnyPort;
+  Protocol protocol = kAnyProtocol;
+
+  bool matches(const Flow& flow) const {
+    return (source_port == kAnyPort || source_port == flow.source_port) &&
+           (destination_port == kAnyPort || destination_port == flow.destination_port) &&
+           (protocol == kAnyProtocol
+                ? flow.protocol == Protocol::udp || flow.protocol == Protocol::tcp
+                : protocol == flow.protocol) &&
+           source == flow.source && destination == flow.destination;
+  }
+
+  // Order among the SAs of one address pair: ports decide before the protocol. 0 (least specific)
+  // .. 5.
+  int specificity() const {
+    return 2 * ((source_port != kAnyPort) + (destination_port != kAnyPort)) +
+           (protocol != kAnyProtocol);
+  }
+};
+
+}  // namespace gmesp

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/spd.h"
+
+#include <cstring>
+
+namespace gmesp {
+
+namespace {
+__extension__ using Product = unsigned __int128;
+
+uint64_t fold(uint64_t a, uint64_t b) {
+  const Product product = static_cast<Product>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+}  // namespace
+
+uint64_t Spd::hash(const Address& source, const Address& destination) const {
+  uint64_t words[4];
+  std::memcpy(words, &source, sizeof source);
+  std::memcpy(words + 2, &destination, sizeof destination);
+  const uint64_t a = fold(words[0] ^ seed_, words[1] ^ 0xa0761d6478bd642f);
+  const uint64_t b = fold(words[2] ^ seed_, words[3] ^ 0xe7037ed1a0b428db);
+  return fold(a ^ 0x8ebc6af09c88c6e3, b ^ seed_);
+}
+
+void Spd::prefetch_sas(uint64_t hash) const {
+  by_addresses_.find(key(hash), [this](SaIndex index) {
+    __builtin_prefetch(&sas_[index]);
+    return false;
+  });
+}
+
+SaIndex Spd::find_first(uint64_t hash, const Address& source, const Address& destination) const {
+  return by_addresses_.find(key(hash), [&](SaIndex index) {
+    const Selector& selector = sas_[index].selector;
+    return selector.source == source && selector.destination == destination;
+  });
+}
+
+OutboundSa* Spd::find(uint64_t hash, const Flow& flow) {
+  SaIndex index = find_first(hash, flow.source, flow.destination);
+  while (index != kNoSa) {
+    OutboundSa& sa = sas_[index];
+    if (sa.selector.matches(flow)) return &sa;
+    index = sa.next;
+  }
+  return nullptr;
+}
+
+std::optional<InstallError> Spd::install(const InstallOutbound& command) {
+  if (static_cast<size_t>(command.index) >= sas_.capacity()) return InstallError::table_full;
+  if (!sas_.can_place(command.index)) return InstallError::index_in_use;
+  OutboundSa sa;
+  sa.spi = command.spi;
+  sa.key = command.key;
+  sa.last_sent = command.last_sent;
+  sa.selector = command.selector;
+  sa.suite = command.suite;
+  sa.next = kNoSa;
+  sas_.place(command.index, sa);
+
+  const Selector& selector = command.selector;
+  const uint64_t hash = this->hash(selector.source, selector.destination);
+  const SaIndex first = find_first(hash, selector.source, selector.destination);
+  if (first == kNoSa) {
+    by_addresses_.insert(key(hash), command.index);
+    return std::nullopt;
+  }
+  const auto precedes = [&](SaIndex other) {
+    return selector.specificity() >= sas_[other].selector.specificity();
+  };
+  if (precedes(first)) {
+    sas_[command.index].next = first;
+    by_addresses_.replace(key(hash), first, command.index);
+    return std::nullopt;
+  }
+  SaIndex before = first;
+  while (sas_[before].next != kNoSa && !precedes(sas_[before].next)) before = sas_[before].next;
+  sas_[command.index].next = sas_[before].next;
+  sas_[before].next = command.index;
+  return std::nullopt;
+}
+
+void Spd::remove(SaIndex index) {
+  const Selector& selector = sas_[index].selector;
+  const uint64_t hash = this->hash(selector.source, selector.destination);
+  const SaIndex first = find_first(hash, selector.source, selector.destination);
+  const SaIndex next = sas_[index].next;
+  if (first != index) {
+    SaIndex before = first;
+    while (sas_[before].next != index) before = sas_[before].next;
+    sas_[before].next = next;
+  } else if (next != kNoSa) {
+    by_addresses_.replace(key(hash), index, next);
+  } else {
+    by_addresses_.remove(key(hash), index);
+  }
+  sas_.clear(index);
+}
+
+}  // namespace gmesp

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Outbound policy of one worker (RFC 4301 4.4.1): which SA protects a flow. The address pair leads
+// to that UE's few SAs (INT-30: at most 6 outbound), kept in order: the most specific selector
+// first, ports before protocol, then the latest added; deleting one falls back to the one before.
+// What no SA protects is cleartext (cleartext.h). Single owner, fixed capacity.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/command.h"
+#include "dataplane/index_table.h"
+#include "dataplane/sa_table.h"
+#include "dataplane/selector.h"
+
+namespace gmesp {
+
+class Spd {
+ public:
+  // `seed`: random, so that nobody outside can choose addresses that share a bucket.
+  Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), seed_(seed) {}
+
+  uint64_t hash(const Address& source, const Address& destination) const;
+  // First the bucket, then, when that line is here, the SAs it may lead to.
+  void prefetch(uint64_t hash) const { by_addresses_.prefetch(key(hash)); }
+  void prefetch_sas(uint64_t hash) const;
+  // nullptr: no SA protects this flow.
+  OutboundSa* find(uint64_t hash, const Flow& flow);
+  OutboundSa* find(const Flow& flow) { return find(hash(flow.source, flow.destination), flow); }
+
+  // Nothing is changed when an error comes back.
+  std::optional<InstallError> install(const InstallOutbound& command);
+  void remove(SaIndex index);  // of an installed SA
+
+  SaTable<OutboundSa>& sas() { return sas_; }
+
+ private:
+  static IndexTable::Key key(uint64_t hash) {
+    return {static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32) | 1};
+  }
+  // First SA of the address pair; kNoSa when it has none.
+  SaIndex find_first(uint64_t hash, const Address& source, const Address& destination) const;
+
+  SaTable<OutboundSa> sas_;
+  IndexTable by_addresses_;
+  uint64_t seed_;
+};
+
+}  // namespace gmesp

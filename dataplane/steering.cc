@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/steering.h"
+
+#include <stdexcept>
+
+#include "dataplane/classify.h"
+
+namespace gmesp {
+
+namespace {
+// The key repeats every 16 bits, so the 32 key bits that Toeplitz adds for an input bit depend only
+// on the bit's place in its 16-bit word: all words can be added (xor) first.
+uint32_t toeplitz_of_word(uint16_t word) {
+  constexpr uint32_t kKey = uint32_t{kRssKeyWord} << 16 | kRssKeyWord;
+  uint32_t hash = 0;
+  for (int bit = 0; bit < 16; ++bit) {
+    if ((word & (0x8000 >> bit)) != 0) hash ^= kKey << bit | (bit == 0 ? 0 : kKey >> (32 - bit));
+  }
+  return hash;
+}
+
+std::array<std::array<uint32_t, 256>, 2> make_table() {
+  std::array<std::array<uint32_t, 256>, 2> table;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    table[0][byte] = toeplitz_of_word(static_cast<uint16_t>(byte << 8));
+    table[1][byte] = toeplitz_of_word(static_cast<uint16_t>(byte));
+  }
+  return table;
+}
+const std::array<std::array<uint32_t, 256>, 2> kTable = make_table();
+}  // namespace
+
+uint32_t rss_hash(const Address& a, const Address& b) {
+  // The mapped prefix ::ffff of two IPv4 addresses cancels itself.
+  uint64_t words_a[2];
+  uint64_t words_b[2];
+  std::memcpy(words_a, &a, sizeof a);
+  std::memcpy(words_b, &b, sizeof b);
+  uint64_t folded = words_a[0] ^ words_a[1] ^ words_b[0] ^ words_b[1];
+  folded ^= folded >> 32;
+  folded ^= folded >> 16;
+  return kTable[0][folded & 0xff] ^ kTable[1][folded >> 8 & 0xff];
+}
+
+Steering::Steering(size_t workers) : workers_(workers) {
+  if (workers == 0 || workers > kMaxWorkers) throw std::invalid_argument("1..64 workers");
+  for (size_t i = 0; i < kRssTableSize; ++i) table_[i] = static_cast<uint8_t>(i % workers);
+}
+
+SteeringMesh::SteeringMesh(size_t workers) : workers_(workers) {
+  if (workers == 1) return;  // nobody to steer to
+  for (size_t i = 0; i < workers * workers; ++i) rings_.push_back(std::make_unique<Ring>());
+}
+
+Verdict Steerer::to_owner(const Packet& packet, SteerTo to) {
+  if (packet.kind == PacketKind::not_ip) return Verdict::pass();
+  const size_t owner = steering_.owner(source_address(packet), destination_address(packet));
+  if (owner == self_) return Verdict::pass();
+  if (!mesh_.ring(self_, owner).push({packet, to})) return Verdict::drop(Drop::steering_full);
+  ++counters_.steered;
+  return Verdict::taken();
+}
+
+void Steerer::to_transmitter(Burst& burst, SteerTo to) {
+  burst.filter(counters_, [&](const Packet& packet) {
+    if (!mesh_.ring(self_, 0).push({packet, to})) return Verdict::drop(Drop::steering_full);
+    ++counters_.steered_for_tx;
+    return Verdict::taken();
+  });
+}
+
+size_t Steerer::receive(std::array<Burst, kSteerToCount>& bursts) {
+  const size_t share = Burst::kCapacity / steering_.workers();  // no burst can overflow
+  size_t received = 0;
+  for (size_t from = 0; from < steering_.workers(); ++from) {
+    if (from == self_) continue;
+    SteeredPacket steered;
+    for (size_t i = 0; i < share && mesh_.ring(from, self_).pop(steered); ++i) {
+      bursts[static_cast<size_t>(steered.to)].push(steered.packet);
+      ++received;
+    }
+  }
+  return received;
+}
+
+}  // namespace gmesp

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which worker owns a UE (DESIGN 2): the Toeplitz hash of the address pair under a symmetric RSS
+// key, then an indirection table. NICs, workers and the control thread compute the same, so a UE's
+// two directions and all its SAs meet on one core.
+#pragma once
+
+#include <array>
+#include <boost/lockfree/spsc_queue.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/address.h"
+#include "dataplane/packet.h"
+
+namespace gmesp {
+
+// 40 bytes for NICs: 0x6d5a repeated makes Toeplitz symmetric in source and destination.
+inline constexpr uint16_t kRssKeyWord = 0x6d5a;
+inline constexpr size_t kRssKeyBytes = 40;
+inline constexpr size_t kRssTableSize = 128;
+
+// The Toeplitz hash over (source, destination), 8 bytes for IPv4 and 32 for IPv6; both orders give
+// the same.
+uint32_t rss_hash(const Address& a, const Address& b);
+
+class Steering {
+ public:
+  static constexpr size_t kMaxWorkers = Burst::kCapacity;  // a burst takes one packet from each
+
+  explicit Steering(size_t workers);  // 1..kMaxWorkers
+  size_t workers() const { return workers_; }
+  size_t owner(const Address& a, const Address& b) const {
+    return table_[rss_hash(a, b) % kRssTableSize];
+  }
+  const std::array<uint8_t, kRssTableSize>& table() const { return table_; }
+
+ private:
+  size_t workers_;
+  std::array<uint8_t, kRssTableSize> table_{};
+};
+
+// Where the receiving worker goes on with a packet.
+enum class SteerTo : uint8_t { inbound, outbound, access_transmit, host_transmit };
+inline constexpr size_t kSteerToCount = 4;
+
+struct SteeredPacket {
+  Packet packet;
+  SteerTo to = SteerTo::inbound;
+};
+
+// A ring for every ordered pair of workers. Single producer: worker `from`; single consumer: worker
+// `to`.
+class SteeringMesh {
+ public:
+  static constexpr size_t kRingCapacity = 1024;
+  using Ring = boost::lockfree::spsc_queue<SteeredPacket, boost::lockfree::capacity<kRingCapacity>>;
+
+  explicit SteeringMesh(size_t workers);
+  Ring& ring(size_t from, size_t to) { return *rings_[from * workers_ + to]; }
+  size_t workers() const { return workers_; }
+
+ private:
+  size_t workers_;
+  std::vector<std::unique_ptr<Ring>> rings_;
+};
+
+// One worker's way to the others.
+class Steerer {
+ public:
+  Steerer(size_t self, const Steering& steering, SteeringMesh& mesh, Counters& counters)
+      : self_(self), steering_(steering), mesh_(mesh), counters_(counters) {}
+
+  bool has_others() const { return steering_.workers() > 1; }
+
+  // A stage: keeps what this worker owns and frames that are not IP, hands the rest to its owner.
+  // Drops: steering_full. Only classified packets.
+  Verdict to_owner(const Packet& packet, SteerTo to);
+  // Hands a burst to worker 0, which has the transmit queue this one lacks. Drops: steering_full.
+  void to_transmitter(Burst& burst, SteerTo to);
+  // What other workers handed over, by SteerTo; the bursts are empty before. Returns how many.
+  size_t receive(std::array<Burst, kSteerToCount>& bursts);
+
+ private:
+  size_t self_;
+  const Steering& steering_;
+  SteeringMesh& mesh_;
+  Counters& counters_;
+};
+
+}  // namespace gmesp

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/tcp_mss.h"
+
+#include <algorithm>
+
+#include "dataplane/checksum.h"
+#include "dataplane/esp.h"
+
+namespace gmesp {
+
+namespace {
+
+constexpr uint8_t kSyn = 0x02;
+constexpr uint8_t kOptionEnd = 0;
+constexpr uint8_t kOptionNone = 1;
+constexpr uint8_t kOptionMss = 2;
+constexpr uint8_t kOptionMssBytes = 4;
+
+// Offset of the MSS option's value in the TCP header, 0 when there is none.
+size_t find_mss_value(const uint8_t* tcp, size_t header_bytes) {
+  size_t at = sizeof(TcpHeader);
+  while (at < header_bytes && tcp[at] != kOptionEnd) {
+    if (tcp[at] == kOptionNone) {
+      ++at;
+      continue;
+    }
+    if (at + 1 >= header_bytes || tcp[at + 1] < 2) return 0;
+    if (tcp[at] == kOptionMss) {
+      return tcp[at + 1] == kOptionMssBytes && at + kOptionMssBytes <= header_bytes ? at + 2 : 0;
+    }
+    at += tcp[at + 1];
+  }
+  return 0;
+}
+
+constexpr uint16_t swap_bytes(uint16_t value) {
+  return static_cast<uint16_t>(value << 8 | value >> 8);
+}
+
+}  // namespace
+
+uint16_t largest_mss(const SuiteInfo& info, bool ipv4, uint16_t mtu) {
+  const size_t ip_header = ipv4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+  if (mtu < ip_header) return 0;
+  const uint16_t payload = esp_payload_capacity(info, mtu - ip_header);
+  return payload > sizeof(TcpHeader) ? static_cast<uint16_t>(payload - sizeof(TcpHeader)) : 0;
+}
+
+void clamp_mss(Packet& packet, const UpperLayer& upper, uint16_t mss) {
+  if (upper.protocol != Protocol::tcp || upper.offset + sizeof(TcpHeader) > packet.length) return;
+  auto& tcp = packet.header<TcpHeader>(upper.offset);
+  if ((tcp.flags & kSyn) == 0) return;
+  const size_t header_bytes =
+      std::min<size_t>((tcp.data_offset >> 4) * 4u, packet.length - upper.offset);
+  const size_t at = find_mss_value(packet.data + upper.offset, header_bytes);
+  if (at == 0) return;
+  auto& value = packet.header<Be16>(upper.offset + at);
+  const uint16_t before = value.host();
+  if (before <= mss) return;
+  value = Be16(mss);
+  // An option at an odd place spans two checksum words: its bytes count swapped.
+  const bool odd = at % 2 != 0;
+  tcp.checksum = updated_checksum(tcp.checksum, odd ? swap_bytes(before) : before,
+                                  odd ? swap_bytes(mss) : mss);
+}
+
+}  // namespace gmesp

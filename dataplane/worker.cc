@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/worker.h"
+
+#include <time.h>
+#include <x86intrin.h>
+
+#include <random>
+#include <stdexcept>
+#include <variant>
+
+namespace gmesp {
+
+namespace {
+
+constexpr size_t kCommandsPerPoll = 32;
+constexpr uint64_t kPollsPerPublish = 64;
+constexpr uint64_t kSpinNs = 50'000;  // LESSONS 2: spin 50 us, then sleep: 6 % CPU at idle
+constexpr long kSleepNs = 50'000;
+
+uint64_t random_seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+uint64_t tsc_of_ns(uint64_t ns, uint64_t hz) { return ns * (hz / 1'000'000) / 1'000; }
+uint64_t ns_of_tsc(uint64_t tsc, uint64_t hz) {
+  return tsc / hz * 1'000'000'000 + tsc % hz * 1'000'000'000 / hz;
+}
+
+}  // namespace
+
+bool Worker::poll() {
+  const uint64_t now_tsc = __rdtsc();
+  size_t work = apply_commands(now_tsc);
+
+  access_.receive(burst_, counters_, counters_.access);
+  work += burst_.size();
+  inbound_.run(burst_, now_tsc);
+  transmit(host_, counters_.host, SteerTo::host_transmit, burst_);
+
+  host_.receive(burst_, counters_, counters_.host);
+  work += burst_.size();
+  outbound_.run(burst_, now_tsc);
+  transmit(access_, counters_.access, SteerTo::access_transmit, burst_);
+
+  if (steerer_.has_others()) work += serve_steered(now_tsc);
+  deliver_events();
+
+  ++counters_.polls;
+  if (work == 0) ++counters_.polls_empty;
+  if (counters_.polls % kPollsPerPublish == 0) publish_counters();
+  return work != 0;
+}
+
+void Worker::run() {
+  while (!channel_.stop.load(std::memory_order_relaxed)) {
+    if (poll()) {
+      idle_since_tsc_ = 0;
+    } else {
+      idle();
+    }
+  }
+  publish_counters();
+}
+
+Worker::Worker(const WorkerConfig& config, Port access, Port host, const KeyStore& keys,
+               const Policy& policy, const Steering& steering, SteeringMesh& mesh,
+               WorkerChannel& channel)
+    : config_(config),
+      protected_port_hold_tsc_(policy.protected_port_hold_s * config.tsc_hz),
+      channel_(channel),
+      access_(access),
+      host_(host),
+      sad_(config.sa_capacity),
+      spd_(config.sa_capacity, random_seed()),
+      protected_ports_(policy),
+      cleartext_(policy, protected_ports_, spd_),
+      steerer_(config.number, steering, mesh, counters_),
+      inbound_(config.path, sad_, keys, multi_buffer_, cleartext_, steerer_, counters_),
+      outbound_(config.path, spd_, keys, multi_buffer_, cleartext_, steerer_, counters_) {
+  if (const std::string failure = multi_buffer_.self_test(); !failure.empty()) {
+    throw std::runtime_error("crypto self-test failed, refusing to run: " + failure);
+  }
+}
+
+size_t Worker::apply_commands(uint64_t now_tsc) {
+  SaCommand command;
+  size_t applied = 0;
+  for (; applied < kCommandsPerPoll && channel_.commands.pop(command); ++applied) {
+    if (const auto* in = std::get_if<InstallInbound>(&command)) apply(*in);
+    if (const auto* out = std::get_if<InstallOutbound>(&command)) apply(*out);
+    if (const auto* remove = std::get_if<DeleteSa>(&command)) apply(*remove, now_tsc);
+    if (const auto* query = std::get_if<QuerySa>(&command)) apply(*query, now_tsc);
+  }
+  return applied;
+}
+
+void Worker::apply(const InstallInbound& command) {
+  if (const auto error = sad_.install(command)) {
+    return answer(Rejected{Direction::in, command.index, *error});
+  }
+  protected_ports_.add(command.selector.destination_port);
+  answer(Installed{Direction::in, command.index});
+}
+
+void Worker::apply(const InstallOutbound& command) {
+  if (const auto error = spd_.install(command)) {
+    return answer(Rejected{Direction::out, command.index, *error});
+  }
+  protected_ports_.add(command.selector.source_port);
+  answer(Installed{Direction::out, command.index});
+}
+
+// No packet is in flight here: a burst goes through all its stages within one poll.
+void Worker::apply(const DeleteSa& command, uint64_t now_tsc) {
+  const uint64_t hold_until_tsc = now_tsc + protected_port_hold_tsc_;
+  if (command.direction == Direction::in) {
+    protected_ports_.remove(sad_.sas()[command.index].selector.destination_port, hold_until_tsc);
+    sad_.remove(command.index);
+  } else {
+    protected_ports_.remove(spd_.sas()[command.index].selector.source_port, hold_until_tsc);
+    spd_.remove(command.index);
+  }
+  answer(Deleted{command.direction, command.index});
+}
+
+void Worker::apply(const QuerySa& command, uint64_t now_tsc) {
+  const bool in = command.direction == Direction::in;
+  const SaRecord& record = in ? sad_.sas().record(sad_.sas()[command.index])
+                              : spd_.sas().record(spd_.sas()[command.index]);
+  SaStatus status;
+  status.direction = command.direction;
+  status.index = command.index;
+  status.sequence =
+      in ? sad_.sas()[command.index].window.highest() : spd_.sas()[command.index].last_sent;
+  status.packets = record.packets;
+  status.bytes = record.bytes;
+  status.idle_ns = record.last_used_tsc == 0
+                       ? UINT64_MAX
+                       : ns_of_tsc(now_tsc - record.last_used_tsc, config_.tsc_hz);
+  status.replayed = record.replayed;
+  status.icv_failures = record.icv_failures;
+  status.selector_mismatches = record.selector_mismatches;
+  answer(status);
+}
+
+// There is room: the control thread never has more than kCommands unanswered (command.h).
+void Worker::answer(const SaEvent& event) { channel_.events.push(event); }
+
+void Worker::deliver_events() {
+  const auto deliver_of = [this](Direction direction) {
+    return [this, direction](SaIndex index, SaEventKind kind) {
+      // Half of the ring is for answers.
+      if (channel_.events.write_available() <= WorkerChannel::kCommands) return false;
+      return channel_.events.push(SaUse{direction, index, kind});
+    };
+  };
+  const bool all_in = sad_.sas().deliver_events(deliver_of(Direction::in));
+  const bool all_out = spd_.sas().deliver_events(deliver_of(Direction::out));
+  if (!all_in || !all_out) ++counters_.events_delayed;
+}
+
+size_t Worker::serve_steered(uint64_t now_tsc) {
+  const size_t received = steerer_.receive(steered_);
+  if (received == 0) return 0;
+  Burst& inbound = steered_[static_cast<size_t>(SteerTo::inbound)];
+  inbound_.run_owned(inbound, now_tsc);
+  transmit(host_, counters_.host, SteerTo::host_transmit, inbound);
+  Burst& outbound = steered_[static_cast<size_t>(SteerTo::outbound)];
+  outbound_.run_owned(outbound, now_tsc);
+  transmit(access_, counters_.access, SteerTo::access_transmit, outbound);
+  host_.transmit(steered_[static_cast<size_t>(SteerTo::host_transmit)], counters_, counters_.host);
+  access_.transmit(steered_[static_cast<size_t>(SteerTo::access_transmit)], counters_,
+                   counters_.access);
+  return received;
+}
+
+void Worker::transmit(Port& port, PortCounters& counters, SteerTo to, Burst& burst) {
+  if (port.can_transmit()) return port.transmit(burst, counters_, counters);
+  steerer_.to_transmitter(burst, to);
+}
+
+void Worker::publish_counters() { channel_.counters.publish(counters_); }
+
+// The one place where a worker may make a system call.
+void Worker::idle() {
+  const uint64_t now_tsc = __rdtsc();
+  if (idle_since_tsc_ == 0) {
+    idle_since_tsc_ = now_tsc;
+    publish_counters();
+  }
+  _mm_pause();
+  if (config_.idle == Idle::poll) return;
+  if (now_tsc - idle_since_tsc_ < tsc_of_ns(kSpinNs, config_.tsc_hz)) return;
+  const timespec moment{0, kSleepNs};
+  nanosleep(&moment, nullptr);
+}
+
+}  // namespace gmesp
