@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <set>
+
+#include "control/config_table.h"
+#include "dataplane/dpdk/device_string.h"
+
+namespace gmesp {
+namespace {
+
+constexpr int64_t kMaxCpu = 1023;
+constexpr size_t kMaxSocketPathBytes = 107;  // sun_path and its end (unix(7))
+constexpr std::array<std::string_view, 2> kRoles = {"pcscf", "ue"};
+constexpr std::array<std::string_view, 2> kPollAdaptive = {"poll", "adaptive"};
+constexpr std::array<std::string_view, 2> kAutoNever = {"auto", "never"};
+constexpr std::array<std::string_view, 3> kAutoYesNo = {"auto", "yes", "no"};
+constexpr std::array<std::string_view, 2> kStrictIgnore = {"strict", "ignore"};
+constexpr std::array<std::string_view, 3> kDirections = {"in", "out", "both"};
+constexpr std::array<std::string_view, 2> kPassDrop = {"pass", "drop"};
+
+// The names of Match that a rule may say, in the order of kMatches.
+constexpr std::array<std::string_view, 9> kMatchNames = {
+    "arp", "nd", "icmp-echo", "icmp-error", "icmp", "udp", "tcp", "ip", "any"};
+constexpr std::array<Match, 9> kMatches = {Match::arp,        Match::nd,   Match::icmp_echo,
+                                           Match::icmp_error, Match::icmp, Match::udp,
+                                           Match::tcp,        Match::ip,   Match::any};
+
+void read_control(ConfigTable table, Config& config) {
+  config.socket = table.text("socket", "/run/gmesp/gmespd.sock");
+  if (config.socket.empty() || config.socket.size() > kMaxSocketPathBytes) {
+    table.refuse("socket", "a path of 1.." + std::to_string(kMaxSocketPathBytes) + " bytes");
+  }
+  config.socket_group = table.text("group", "");
+  table.refuse_unknown_keys();
+}
+
+std::vector<unsigned> read_cpus(ConfigTable& table) {
+  const std::string expected =
+      "a list of different CPU numbers 0.." + std::to_string(kMaxCpu) + ", one worker each: [2, 3]";
+  std::vector<unsigned> cpus;
+  for (const toml::node* node : table.array("cpus", expected)) {
+    const auto cpu = node->value_exact<int64_t>();
+    if (!cpu || *cpu < 0 || *cpu > kMaxCpu ||
+        std::find(cpus.begin(), cpus.end(), static_cast<unsigned>(*cpu)) != cpus.end()) {
+      table.refuse("cpus", expected, *node);
+    }
+    cpus.push_back(static_cast<unsigned>(*cpu));
+  }
+  if (!table.has("cpus")) return {0};
+  if (cpus.empty()) table.refuse("cpus", expected);
+  if (cpus.size() > kRssTableSize) {
+    table.refuse("cpus", "at most " + std::to_string(kRssTableSize) + " CPUs");
+  }
+  return cpus;
+}
+
+void read_workers(ConfigTable table, Config& config) {
+  config.cpus = read_cpus(table);
+  config.worker.idle = table.choice("idle", 1, kPollAdaptive) == 0 ? Idle::poll : Idle::adaptive;
+  config.memory_mb = static_cast<size_t>(table.number("memory_mb", 0, 0, 1 << 20));
+  config.allow_hugepages = table.choice("hugepages", 0, kAutoNever) == 0;
+  table.refuse_unknown_keys();
+}
+
+bool is_pci_address(std::string_view text) {
+  constexpr std::string_view kForm = "xxxx:xx:xx.x";
+  if (text.size() != kForm.size()) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool digit = std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
+    if (kForm[i] == 'x' ? !digit : text[i] != kForm[i]) return false;
+  }
+  return true;
+}
+
+bool is_device(std::string_view name) {
+  if (is_pci_address(name)) return true;
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789_";
+  return (name.starts_with("net_") || name.starts_with("virtio_user")) &&
+         name.find_first_not_of(kLetters) == std::string_view::npos;
+}
+
+DeviceConfig read_device(ConfigTable& table, const std::string& name, size_t workers) {
+  constexpr std::string_view kExpected =
+      "a PCI address (\"0000:01:00.0\") or a DPDK virtual device (\"net_tap0,iface=gm0\")";
+  DeviceConfig device;
+  device.name = name;
+  device.device = table.required_text("device", kExpected);
+  if (!is_device(DeviceString(device.device).name())) table.refuse("device", kExpected);
+  // 576: what every IPv4 host must take (RFC 791 3.1).
+  device.mtu = static_cast<uint16_t>(table.number("mtu", 1500, 576, 9600));
+  device.workers = workers;
+  return device;
+}
+
+void read_ports(ConfigTable access, ConfigTable host, Config& config) {
+  config.access = read_device(access, "access", config.cpus.size());
+  access.refuse_unknown_keys();
+  config.host = read_device(host, "host", config.cpus.size());
+  const size_t verify = host.choice("verify_checksums", 0, kAutoYesNo);
+  host.refuse_unknown_keys();
+
+  const DeviceString one(config.access.device);
+  const DeviceString other(config.host.device);
+  if (one.name() == other.name()) {
+    host.refuse("device", "another device than [access] has; virtual ones differ in their number");
+  }
+  if (one.argument("iface") && one.argument("iface") == other.argument("iface")) {
+    host.refuse("device", "another interface (iface=) than [access] has");
+  }
+  config.worker.path.access_mtu = config.access.mtu;
+  config.worker.path.verify_checksums = verify == 1 || (verify == 0 && other.is_af_packet());
+}
+
+void read_sa(ConfigTable table, Config& config) {
+  config.worker.sa_capacity =
+      static_cast<size_t>(table.number("capacity", 65536, 1, int64_t{1} << 24));
+  config.window = static_cast<uint16_t>(
+      table.number("window", 64, ReplayWindow::kMinSize, ReplayWindow::kMaxSize));
+  config.worker.path.check_padding = table.choice("padding", 0, kStrictIgnore) == 0;
+  table.refuse_unknown_keys();
+}
+
+PolicyRule read_rule(ConfigTable& table) {
+  PolicyRule rule;
+  rule.name = table.required_text("name", "a text in quotes");
+  const size_t match = table.required_choice("match", kMatchNames);
+  rule.match = kMatches[match];
+  const size_t direction = table.choice("direction", 2, kDirections);
+  rule.in = direction != 1;
+  rule.out = direction != 0;
+  rule.local_ports = table.ports("local_ports");
+  rule.remote_ports = table.ports("remote_ports");
+  rule.pass = table.choice("action", 0, kPassDrop) == 0;
+  table.refuse_unknown_keys();
+  for (const std::string_view key : {"local_ports", "remote_ports"}) {
+    if (table.has(key) && rule.match != Match::udp && rule.match != Match::tcp) {
+      table.refuse(key, "no ports with match = \"" + std::string(kMatchNames[match]) +
+                            "\": only udp and tcp have them");
+    }
+  }
+  return rule;
+}
+
+void read_policy(ConfigTable table, Policy& policy) {
+  std::vector<PortRange> protected_ports = table.ports("protected_ports");
+  if (protected_ports.empty()) protected_ports = {{5062, 5063}};
+  for (const PortRange& range : protected_ports) {
+    for (size_t port = range.first; port <= range.last; ++port) policy.protected_ports.set(port);
+  }
+  policy.protected_port_hold_s =
+      static_cast<uint32_t>(table.number("protected_port_hold_s", 128, 0, 86400));
+  constexpr std::string_view kPrefixes = "a list of prefixes: [\"192.0.2.0/24\", \"2001:db8::1\"]";
+  for (const toml::node* node : table.array("own_prefixes", kPrefixes)) {
+    const auto text = node->value_exact<std::string_view>();
+    const auto prefix = text ? parse_prefix(*text) : std::nullopt;
+    if (!prefix) table.refuse("own_prefixes", kPrefixes, *node);
+    policy.own_prefixes.push_back(*prefix);
+  }
+  std::set<std::string> names;
+  for (ConfigTable& rule : table.tables("rule")) {
+    policy.rules.push_back(read_rule(rule));
+    if (!names.insert(policy.rules.back().name).second) {
+      rule.refuse("name", "a name that no rule before it has");
+    }
+  }
+  table.refuse_unknown_keys();
+}
+
+toml::table parse(const std::string& path) {
+  try {
+    return toml::parse_file(path);
+  } catch (const toml::parse_error& error) {
+    const toml::source_position at = error.source().begin;
+    if (at.line == 0) throw ConfigError(path + ": " + std::string(error.description()));
+    throw ConfigError(path + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) +
+                      ": expected TOML: " + std::string(error.description()));
+  }
+}
+
+}  // namespace
+
+Config read_config(const std::string& path) {
+  const toml::table root = parse(path);
+  ConfigTable file(path, "", root);
+  Config config;
+  config.policy.role = file.required_choice("role", kRoles) == 0 ? Role::pcscf : Role::ue;
+  read_control(file.table("control"), config);
+  read_workers(file.table("workers"), config);
+  ConfigTable access = file.table("access");
+  ConfigTable host = file.table("host");
+  read_sa(file.table("sa"), config);
+  read_policy(file.table("policy"), config.policy);
+  file.refuse_unknown_keys();
+  read_ports(access, host, config);
+  return config;
+}
+
+}  // namespace gmesp

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// gmespd.toml as plain data. tools/gmespd.toml documents every key; this reads and judges them. A
+// file is taken whole or not at all: the first thing wrong in it ends the reading.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "dataplane/dpdk/port.h"
+#include "dataplane/policy.h"
+#include "dataplane/worker.h"
+
+namespace gmesp {
+
+struct Config {
+  std::string socket;
+  std::string socket_group;  // empty: the group of the process
+  std::vector<unsigned> cpus;
+  size_t memory_mb = 0;  // 0: computed
+  bool allow_hugepages = true;
+  DeviceConfig access;
+  DeviceConfig host;
+  WorkerConfig worker;  // of every worker; its number is main's to give
+  uint16_t window = 64;
+  Policy policy;
+};
+
+// "FILE:LINE:COLUMN: key 'x': expected ..."
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws ConfigError.
+Config read_config(const std::string& path);
+
+}  // namespace gmesp

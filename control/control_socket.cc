@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/control_socket.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "control/json_writer.h"
+#include "control/listener.h"
+#include "crypto/key_material.h"
+
+namespace gmesp {
+namespace {
+
+// Records of one client before others get their turn.
+constexpr int kRecordsPerTurn = 32;
+constexpr uint32_t kNothing = 0;  // to watch for: the client's end is told all the same
+
+// An empty record and the end both read as 0 bytes.
+bool has_hung_up(int fd) {
+  pollfd state{fd, POLLRDHUP, 0};
+  return poll(&state, 1, 0) == 1;
+}
+
+bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+}  // namespace
+
+ControlSocket::ControlSocket(const std::string& path, const std::string& group, int epoll,
+                             Commands& commands)
+    : path_(path), epoll_(epoll), commands_(commands), listener_(listen_on(path, group)) {
+  epoll_event event{EPOLLIN, {}};
+  event.data.u64 = kFirstTag;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event);
+}
+
+ControlSocket::~ControlSocket() { unlink(path_.c_str()); }
+
+void ControlSocket::on_ready(uint64_t tag, uint32_t events) {
+  if (tag == kFirstTag) return accept_clients();
+  const auto found = connections_.find(tag);
+  if (found == connections_.end()) return;
+  Connection& connection = found->second;
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0 &&
+      (connection.in_flight || !connection.unsent.empty())) {
+    connections_.erase(found);  // nobody will read the answer
+    return;
+  }
+  if ((events & EPOLLOUT) != 0) send_answer(connection, std::exchange(connection.unsent, {}));
+  serve(tag);
+}
+
+void ControlSocket::accept_clients() {
+  while (true) {
+    FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd) {
+      add_client(std::move(fd));
+    } else if (would_block()) {
+      return;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      // Out of descriptors: epoll would report the waiting client again and again.
+      epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.get(), nullptr);
+      listening_ = false;
+      return;
+    }
+  }
+}
+
+void ControlSocket::add_client(FileDescriptor fd) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
+  if (connections_.size() == kMaxConnections) {
+    const std::string text = refusal_answer(Refused(Refusal::too_many_connections));
+    send(fd.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    spdlog::warn("control client refused, there are {}: pid {} uid {}", kMaxConnections, peer.pid,
+                 peer.uid);
+    return;
+  }
+  spdlog::info("control client: pid {} uid {} gid {}", peer.pid, peer.uid, peer.gid);
+  const uint64_t tag = next_tag_++;
+  Connection& connection = connections_[tag];
+  connection.fd = std::move(fd);
+  connection.interest = EPOLLIN;
+  epoll_event event{EPOLLIN, {}};
+  event.data.u64 = tag;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd.get(), &event);
+}
+
+void ControlSocket::serve(uint64_t tag) {
+  const auto found = connections_.find(tag);
+  if (found == connections_.end()) return;
+  Connection& connection = found->second;
+  serving_ = tag;
+  for (int i = 0; i < kRecordsPerTurn; ++i) {
+    if (connection.broken || connection.in_flight || !connection.unsent.empty()) break;
+    if (!read_record(tag, connection)) break;
+  }
+  serving_ = kNobody;
+  if (connection.broken) {
+    connections_.erase(found);
+  } else if (!connection.unsent.empty()) {
+    watch(tag, connection, EPOLLOUT);
+  } else {
+    watch(tag, connection, connection.in_flight ? kNothing : uint32_t{EPOLLIN});
+  }
+}
+
+bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
+  const ssize_t got = recv(connection.fd.get(), record_.data(), kMaxRecordBytes, MSG_TRUNC);
+  if (got < 0) {
+    connection.broken = !would_block() && errno != EINTR;
+    return false;
+  }
+  if (got == 0 && has_hung_up(connection.fd.get())) {
+    connection.broken = true;
+    return false;
+  }
+  connection.in_flight = true;
+  const auto bytes = static_cast<size_t>(got);
+  if (bytes > kMaxRecordBytes) {
+    answer(tag, refusal_answer(Refused(Refusal::too_long)));
+    wipe(record_.data(), record_.size());
+  } else {
+    commands_.handle({record_.data(), bytes},
+                     [this, tag](const std::string& text) { answer(tag, text); });
+  }
+  return true;
+}
+
+bool ControlSocket::serve_answered() {
+  const std::vector<uint64_t> tags = std::exchange(answered_, {});
+  for (const uint64_t tag : tags) serve(tag);
+  return !tags.empty();
+}
+
+// The client may be gone meanwhile; the command has had its effect all the same.
+void ControlSocket::answer(uint64_t tag, const std::string& text) {
+  const auto found = connections_.find(tag);
+  if (found == connections_.end()) return;
+  Connection& connection = found->second;
+  connection.in_flight = false;
+  send_answer(connection, text);
+  if (!connection.unsent.empty()) connection.stalled_since = std::chrono::steady_clock::now();
+  if (tag != serving_) answered_.push_back(tag);  // else serve() reads on by itself
+}
+
+void ControlSocket::send_answer(Connection& connection, const std::string& text) {
+  const ssize_t sent =
+      send(connection.fd.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0) return;
+  if (!would_block()) {
+    connection.broken = true;
+    return;
+  }
+  connection.unsent = text;
+}
+
+void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now) {
+  for (auto next = connections_.begin(); next != connections_.end();) {
+    const auto entry = next++;
+    const Connection& connection = entry->second;
+    if (!connection.unsent.empty() && now - connection.stalled_since >= kPatience) {
+      spdlog::warn("control client disconnected: it does not read its answers");
+      connections_.erase(entry);
+    }
+  }
+  if (!listening_) {
+    epoll_event event{EPOLLIN, {}};
+    event.data.u64 = kFirstTag;
+    listening_ = epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event) == 0;
+  }
+}
+
+void ControlSocket::watch(uint64_t tag, Connection& connection, uint32_t interest) {
+  if (connection.interest == interest) return;
+  epoll_event event{interest, {}};
+  event.data.u64 = tag;
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd.get(), &event);
+  connection.interest = interest;
+}
+
+}  // namespace gmesp

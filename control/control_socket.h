@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The Unix SOCK_SEQPACKET socket: one JSON object per record, a request or an answer. A client has
+// one operation in flight and one answer unread; what it sends meanwhile waits in the kernel, so
+// answers come in order and a slow, silent, lying or dead client costs nobody else anything.
+// Nothing here blocks.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control/command_rules.h"
+#include "control/commands.h"
+#include "control/file_descriptor.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+class ControlSocket {
+ public:
+  static constexpr size_t kMaxConnections = 256;
+  // A client that leaves an answer unread for so long is disconnected.
+  static constexpr std::chrono::seconds kPatience{10};
+  // Tags of our descriptors in `epoll` are kFirstTag and above.
+  static constexpr uint64_t kFirstTag = 1;
+
+  // Mode 0660 and the group (empty: that of the process). A file left behind by a daemon that is
+  // gone is replaced. Throws std::runtime_error with what mends it.
+  ControlSocket(const std::string& path, const std::string& group, int epoll, Commands& commands);
+  ~ControlSocket();
+  ControlSocket(const ControlSocket&) = delete;
+  ControlSocket& operator=(const ControlSocket&) = delete;
+
+  // What epoll said about one of our descriptors.
+  void on_ready(uint64_t tag, uint32_t events) ON(control_thread);
+  // Reads on where an answer has gone out. False: nowhere.
+  bool serve_answered() ON(control_thread);
+  // Every second or so.
+  void disconnect_stalled(std::chrono::steady_clock::time_point now);
+
+  size_t connections() const { return connections_.size(); }
+
+ private:
+  struct Connection {
+    FileDescriptor fd;
+    uint32_t interest = 0;  // what epoll watches
+    bool in_flight = false;
+    bool broken = false;
+    std::string unsent;  // an answer that the client's buffer has no room for
+    std::chrono::steady_clock::time_point stalled_since{};
+  };
+
+  void accept_clients();
+  void add_client(FileDescriptor fd);
+  // Reads and runs records until the client must wait, or others must be served.
+  void serve(uint64_t tag) ON(control_thread);
+  // False: nothing to read now, or the client is gone.
+  bool read_record(uint64_t tag, Connection& connection) ON(control_thread);
+  void answer(uint64_t tag, const std::string& text);
+  void send_answer(Connection& connection, const std::string& text);
+  void watch(uint64_t tag, Connection& connection, uint32_t interest);
+
+  std::string path_;
+  int epoll_;
+  Commands& commands_;
+  FileDescriptor listener_;
+  bool listening_ = true;  // false: out of descriptors, for the moment
+  uint64_t next_tag_ = kFirstTag + 1;
+  std::unordered_map<uint64_t, Connection> connections_;
+  static constexpr uint64_t kNobody = 0;
+  uint64_t serving_ = kNobody;      // whose records serve() is reading
+  std::vector<uint64_t> answered_;  // connections that may have more to read
+  std::array<char, kMaxRecordBytes + RequestReader::kPadding> record_{};
+};
+
+}  // namespace gmesp

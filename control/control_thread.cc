@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/control_thread.h"
+
+#include <sched.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+
+namespace gmesp {
+namespace {
+
+constexpr uint64_t kStopTag = 0;
+static_assert(kStopTag < ControlSocket::kFirstTag, "tags tell descriptors apart");
+
+// Unasked events wait for no answer: they are looked for so often when nothing else happens.
+constexpr int kTickMs = 10;
+// A worker that polls answers within microseconds. One that sleeps, or shares our CPU, needs us to
+// step aside: first yield, then sleep.
+constexpr unsigned kRoundsOfSpinning = 200;
+constexpr unsigned kRoundsOfYielding = 200;
+
+FileDescriptor new_epoll() {
+  FileDescriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) throw std::runtime_error(std::string("epoll: ") + std::strerror(errno));
+  return epoll;
+}
+
+}  // namespace
+
+ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info,
+                             const Policy& policy, const Steering& steering, KeyStore& keys,
+                             const std::vector<WorkerChannel*>& channels)
+    : epoll_(new_epoll()),
+      sas_(config.sa, policy, steering, keys, channels),
+      commands_(info, keys, sas_),
+      socket_(config.socket, config.group, epoll_.get(), commands_) {
+  sas_.on_use([this](const SaUseNotice& notice) { event_log_.write(notice); });
+}
+
+void ControlThread::run(int stop_fd) {
+  epoll_event stop{EPOLLIN, {}};
+  stop.data.u64 = kStopTag;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_fd, &stop);
+  int timeout_ms = kTickMs;
+  while (!stopping_) {
+    bool progress = serve_clients(timeout_ms);
+    progress |= sas_.poll();
+    progress |= socket_.serve_answered();
+    timeout_ms = patience(progress);
+    housekeep();
+  }
+}
+
+// True when a client had something for us.
+bool ControlThread::serve_clients(int timeout_ms) {
+  epoll_event events[64];
+  const int count = epoll_wait(epoll_.get(), events, std::size(events), timeout_ms);
+  for (int i = 0; i < count; ++i) {
+    if (events[i].data.u64 == kStopTag) {
+      stopping_ = true;
+    } else {
+      socket_.on_ready(events[i].data.u64, events[i].events);
+    }
+  }
+  return count > 0;
+}
+
+// How long the next round may wait for clients.
+int ControlThread::patience(bool progress) {
+  if (!sas_.waiting()) {
+    rounds_without_progress_ = 0;
+    return kTickMs;
+  }
+  rounds_without_progress_ = progress ? 0 : rounds_without_progress_ + 1;
+  if (rounds_without_progress_ < kRoundsOfSpinning) return 0;
+  if (rounds_without_progress_ < kRoundsOfSpinning + kRoundsOfYielding) {
+    sched_yield();
+    return 0;
+  }
+  return 1;
+}
+
+void ControlThread::housekeep() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_housekeeping_ < std::chrono::seconds(1)) return;
+  last_housekeeping_ = now;
+  socket_.disconnect_stalled(now);
+}
+
+}  // namespace gmesp

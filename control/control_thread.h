@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The control thread: one loop over the control socket's clients and the workers' answers. It
+// sleeps in epoll; while a worker owes an answer it looks often, then ever less often.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/commands.h"
+#include "control/control_socket.h"
+#include "control/engine_info.h"
+#include "control/event_log.h"
+#include "control/file_descriptor.h"
+#include "control/sa_manager.h"
+#include "crypto/key_store.h"
+#include "dataplane/command.h"
+#include "dataplane/policy.h"
+#include "dataplane/steering.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+struct ControlConfig {
+  std::string socket;  // path of the Unix socket
+  std::string group;   // that may use it; empty: the group of the process
+  SaLimits sa;
+};
+
+class ControlThread {
+ public:
+  // Everything referred to outlives the object; channels: one per worker, in the order of Steering.
+  // Throws std::runtime_error with what mends it when the socket cannot be had.
+  ControlThread(const ControlConfig& config, const EngineInfo& info, const Policy& policy,
+                const Steering& steering, KeyStore& keys,
+                const std::vector<WorkerChannel*>& channels);
+  ControlThread(const ControlThread&) = delete;
+  ControlThread& operator=(const ControlThread&) = delete;
+
+  // Serves until stop_fd (an eventfd or signalfd of the caller, not read here) is readable.
+  void run(int stop_fd) ON(control_thread);
+
+ private:
+  bool serve_clients(int timeout_ms) ON(control_thread);
+  int patience(bool progress) ON(control_thread);
+  void housekeep();
+
+  FileDescriptor epoll_;
+  SaManager sas_;
+  Commands commands_;
+  ControlSocket socket_;
+  EventLog event_log_;
+  bool stopping_ = false;
+  unsigned rounds_without_progress_ = 0;  // while a worker owes an answer
+  std::chrono::steady_clock::time_point last_housekeeping_{};
+};
+
+}  // namespace gmesp

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What main knows about the engine it has put together, for `status`: plain data, made once.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace gmesp {
+
+struct PortInfo {
+  std::string port;    // "access" or "host"
+  std::string device;  // as in the configuration
+  std::string driver;  // DPDK's name: "net_af_packet"
+  std::string mac;
+  uint16_t mtu = 1500;
+  size_t rx_queues = 0;
+  size_t tx_queues = 0;
+  std::function<bool()> link_up;  // asked at every status, on the control thread
+};
+
+struct WorkerInfo {
+  unsigned cpu = 0;
+  std::string idle;             // "poll" or "adaptive"
+  std::string instruction_set;  // IPsec-MB's code path: "AVX512", "AVX2", "SSE"
+};
+
+struct EngineInfo {
+  std::string version;
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  bool hugepages = false;
+  std::vector<PortInfo> ports;
+  std::vector<WorkerInfo> workers;   // as many as WorkerChannels, in their order
+  std::vector<std::string> notices;  // what start-up had to say; shown among the warnings
+};
+
+}  // namespace gmesp

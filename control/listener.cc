@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/listener.h"
+
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <system_error>
+
+namespace gmesp {
+namespace {
+
+constexpr int kBacklog = 128;
+
+[[noreturn]] void fail(const std::string& path, const std::string& what) {
+  throw std::runtime_error("control socket " + path + ": " + what);
+}
+
+[[noreturn]] void fail(const std::string& path, const char* call, const char* mend) {
+  fail(path, std::string(call) + ": " + std::strerror(errno) + "; " + mend);
+}
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path) {
+    fail(path, "the path has more than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
+  }
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+std::optional<gid_t> group_id(const std::string& path, const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  const group* found = getgrnam(name.c_str());
+  if (found == nullptr) fail(path, "there is no group " + name + "; make it with groupadd " + name);
+  return found->gr_gid;
+}
+
+const sockaddr* as_sockaddr(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+FileDescriptor new_socket(const std::string& path) {
+  FileDescriptor fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) fail(path, "socket", "raise the limit on open files (ulimit -n)");
+  return fd;
+}
+
+// Only a connect tells a living socket from one left behind.
+void remove_if_nobody_listens(const std::string& path, const sockaddr_un& address) {
+  struct stat file {};
+  if (lstat(path.c_str(), &file) != 0) return;
+  if (!S_ISSOCK(file.st_mode)) fail(path, "a file that is no socket is in the way; remove it");
+  const FileDescriptor probe = new_socket(path);
+  if (connect(probe.get(), as_sockaddr(address), sizeof address) == 0 || errno != ECONNREFUSED) {
+    fail(path, "another gmespd listens here; stop it or choose another socket in [control]");
+  }
+  unlink(path.c_str());
+}
+
+}  // namespace
+
+FileDescriptor listen_on(const std::string& path, const std::string& group) {
+  const sockaddr_un address = address_of(path);
+  const std::optional<gid_t> gid = group_id(path, group);
+  std::error_code ignored;  // bind says it
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  remove_if_nobody_listens(path, address);
+  FileDescriptor fd = new_socket(path);
+  // The file is born with the socket's own mode: nobody else may connect before the group is set.
+  fchmod(fd.get(), 0600);
+  if (bind(fd.get(), as_sockaddr(address), sizeof address) != 0) {
+    fail(path, "bind", "start as root, or choose a folder that you may write to");
+  }
+  if (gid && chown(path.c_str(), static_cast<uid_t>(-1), *gid) != 0) {
+    fail(path, "chown", "start as root, or as a member of the group");
+  }
+  if (chmod(path.c_str(), 0660) != 0) fail(path, "chmod", "start as root");
+  if (listen(fd.get(), kBacklog) != 0) fail(path, "listen", "choose another socket in [control]");
+  return fd;
+}
+
+}  // namespace gmesp

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Makes the control socket's file and listens on it.
+#pragma once
+
+#include <string>
+
+#include "control/file_descriptor.h"
+
+namespace gmesp {
+
+// Throws std::runtime_error with what mends it: somebody else listens there, no rights, no such
+// group. A socket file nobody listens on is replaced; any other file is left alone.
+FileDescriptor listen_on(const std::string& path, const std::string& group);
+
+}  // namespace gmesp

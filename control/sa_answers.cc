@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The half of SaManager that faces the workers: commands on their way out, answers on their way in.
+#include <utility>
+
+#include "control/sa_manager.h"
+
+namespace gmesp {
+
+bool SaManager::poll() {
+  bool progress = false;
+  for (size_t worker = 0; worker < proxies_.size(); ++worker) {
+    const size_t events =
+        proxies_[worker].poll([&](const SaEvent& event) { on_event(worker, event); });
+    progress |= events != 0;
+    progress |= send_unsent(worker);
+  }
+  if (flush_left_ == 0 && !flushes_.empty()) {
+    for (const auto& done : std::exchange(flushes_, {})) done();
+    progress = true;
+  }
+  return progress;
+}
+
+bool SaManager::waiting() const {
+  for (size_t worker = 0; worker < proxies_.size(); ++worker) {
+    if (proxies_[worker].unanswered() != 0) return true;
+  }
+  // Commands not sent yet wait behind unanswered ones, but for those of a flush that began just
+  // now.
+  return !flushes_.empty();
+}
+
+void SaManager::submit(size_t worker, const SaCommand& command) {
+  std::deque<SaCommand>& unsent = unsent_[worker].commands;
+  if (!unsent.empty() || !send(worker, command)) unsent.push_back(command);
+}
+
+bool SaManager::send(size_t worker, const SaCommand& command) {
+  WorkerProxy& proxy = proxies_[worker];
+  if (const auto* install = std::get_if<InstallInbound>(&command)) return proxy.install(*install);
+  if (const auto* install = std::get_if<InstallOutbound>(&command)) return proxy.install(*install);
+  if (const auto* query = std::get_if<QuerySa>(&command)) return proxy.query(*query);
+  return proxy.remove(std::get<DeleteSa>(command));
+}
+
+// Single commands before the deletes of a flush: a query that waits here must reach the worker
+// while the SA is still there.
+bool SaManager::send_unsent(size_t worker) {
+  Unsent& unsent = unsent_[worker];
+  bool sent = false;
+  while (!unsent.commands.empty()) {
+    if (!send(worker, unsent.commands.front())) return sent;
+    unsent.commands.pop_front();
+    sent = true;
+  }
+  while (!unsent.flushed.empty()) {
+    const Handle handle = unsent.flushed.back();
+    const auto direction = static_cast<Direction>(handle >> 32);
+    const SaPlace place{static_cast<uint32_t>(handle)};
+    if (!proxies_[worker].remove(DeleteSa{direction, inventory(direction).index(place)})) break;
+    unsent.flushed.pop_back();
+    sent = true;
+  }
+  return sent;
+}
+
+void SaManager::on_event(size_t worker, const SaEvent& event) {
+  if (const auto* installed = std::get_if<Installed>(&event)) {
+    on_installed(*installed, worker);
+  } else if (const auto* rejected = std::get_if<Rejected>(&event)) {
+    const SaPlace place = inventory(rejected->direction).place(worker, rejected->index);
+    forget(rejected->direction, place);
+    finish(handle(rejected->direction, place), Refusal::rejected_by_worker);
+  } else if (const auto* deleted = std::get_if<Deleted>(&event)) {
+    on_deleted(deleted->direction, inventory(deleted->direction).place(worker, deleted->index));
+  } else if (const auto* status = std::get_if<SaStatus>(&event)) {
+    on_status(*status, worker);
+  } else {
+    on_sa_use(std::get<SaUse>(event), worker);
+  }
+}
+
+void SaManager::on_installed(const Installed& event, size_t worker) {
+  SaInventory& inventory = this->inventory(event.direction);
+  const SaPlace place = inventory.place(worker, event.index);
+  set_state(event.direction, inventory[place], SaState::live);
+  finish(handle(event.direction, place), std::nullopt);
+}
+
+void SaManager::on_deleted(Direction direction, SaPlace place) {
+  const bool flushed = inventory(direction)[place].flushed;
+  forget(direction, place);
+  if (flushed) {
+    --flush_left_;
+  } else {
+    finish(static_cast<Handle>(direction) << 32 | static_cast<uint32_t>(place), std::nullopt);
+  }
+}
+
+void SaManager::on_status(const SaStatus& event, size_t worker) {
+  SaInventory& inventory = this->inventory(event.direction);
+  const SaPlace place = inventory.place(worker, event.index);
+  const auto query = queries_.find(handle(event.direction, place));
+  const StatusDone done = std::move(query->second);
+  queries_.erase(query);
+  done(inventory[place], worker, event);
+}
+
+void SaManager::on_sa_use(const SaUse& event, size_t worker) {
+  SaInventory& inventory = this->inventory(event.direction);
+  SaEntry& entry = inventory[inventory.place(worker, event.index)];
+  entry.events = static_cast<uint8_t>(entry.events | static_cast<uint8_t>(event.kind));
+  if (on_use_) on_use_({event.direction, entry.spi, event.kind});
+}
+
+void SaManager::set_state(Direction direction, SaEntry& entry, SaState state) {
+  auto& counts = counts_[static_cast<size_t>(direction)];
+  if (entry.state != SaState::none) --counts[static_cast<size_t>(entry.state)];
+  if (state != SaState::none) ++counts[static_cast<size_t>(state)];
+  entry.state = state;
+}
+
+// The worker holds nothing of this SA: its key is wiped, its place and identity are free.
+void SaManager::forget(Direction direction, SaPlace place) {
+  SaInventory& inventory = this->inventory(direction);
+  SaEntry& entry = inventory[place];
+  if (direction == Direction::in && entry.window == ReplayWindow::kOff) --with_window_off_;
+  if (local_port_is_unprotected(direction, entry.selector)) --with_unprotected_port_;
+  keys_.release(entry.key, entry.suite);
+  set_state(direction, entry, SaState::none);
+  inventory.erase(place);
+}
+
+void SaManager::finish(Handle handle, std::optional<Refusal> refusal) {
+  const auto waiting = waiting_.find(handle);
+  const Done done = std::move(waiting->second);
+  waiting_.erase(waiting);
+  done(refusal);
+}
+
+}  // namespace gmesp

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/sa_inventory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace gmesp {
+namespace {
+
+// Whole cache lines: the windows of two SAs may belong to two workers.
+constexpr std::align_val_t kLine{64};
+
+uint64_t* new_window_words(uint16_t window) {
+  const size_t words = ReplayWindow::outside_words(window);
+  if (words == 0) return nullptr;
+  return static_cast<uint64_t*>(::operator new(words * sizeof(uint64_t), kLine));
+}
+
+void delete_window_words(uint64_t* words) { ::operator delete(words, kLine); }
+
+}  // namespace
+
+SaInventory::SaInventory(Direction direction, size_t workers, size_t capacity)
+    : direction_(direction),
+      capacity_(capacity),
+      entries_(workers * capacity),
+      by_identity_(workers * capacity),
+      places_(workers) {}
+
+SaInventory::~SaInventory() {
+  for (std::optional<SaPlace> place = next(0); place;
+       place = next(static_cast<size_t>(*place) + 1)) {
+    delete_window_words((*this)[*place].window_words);
+  }
+}
+
+std::optional<SaPlace> SaInventory::insert(size_t worker, const SaEntry& entry) {
+  Places& places = places_[worker];
+  SaIndex index{places.ever_used};
+  if (!places.free.empty()) {
+    index = places.free.back();
+    places.free.pop_back();
+  } else if (places.ever_used == capacity_) {
+    return std::nullopt;
+  } else {
+    ++places.ever_used;
+  }
+  const SaPlace place = this->place(worker, index);
+  (*this)[place] = entry;
+  (*this)[place].window_words = new_window_words(entry.window);
+  by_identity_.insert(key(entry.spi, entry.selector.destination),
+                      SaIndex{static_cast<uint32_t>(place)});
+  ++size_;
+  return place;
+}
+
+void SaInventory::erase(SaPlace place) {
+  SaEntry& entry = (*this)[place];
+  by_identity_.remove(key(entry.spi, entry.selector.destination),
+                      SaIndex{static_cast<uint32_t>(place)});
+  delete_window_words(entry.window_words);
+  entry = SaEntry{};
+  places_[worker(place)].free.push_back(index(place));
+  --size_;
+}
+
+std::optional<SaPlace> SaInventory::find(Spi spi, const Address& destination) const {
+  const SaIndex found = by_identity_.find(key(spi, destination), [&](SaIndex index) {
+    return direction_ == Direction::in ||
+           entries_[static_cast<size_t>(index)].selector.destination == destination;
+  });
+  if (found == kNoSa) return std::nullopt;
+  return SaPlace{static_cast<uint32_t>(found)};
+}
+
+std::optional<SaPlace> SaInventory::next(size_t from) const {
+  for (size_t worker = from / capacity_; worker < places_.size(); ++worker) {
+    const size_t end = worker * capacity_ + places_[worker].ever_used;
+    for (size_t i = std::max(from, worker * capacity_); i < end; ++i) {
+      if (entries_[i].state != SaState::none) return SaPlace{static_cast<uint32_t>(i)};
+    }
+  }
+  return std::nullopt;
+}
+
+// The tag is the whole SPI. Many UEs may choose one SPI, so outbound the destination decides the
+// place too.
+IndexTable::Key SaInventory::key(Spi spi, const Address& destination) const {
+  uint64_t mixed = static_cast<uint32_t>(spi);
+  if (direction_ == Direction::out) {
+    uint64_t halves[2];
+    std::memcpy(halves, &destination, sizeof halves);
+    mixed = (mixed ^ halves[0]) * 0x9e3779b97f4a7c15u;
+    mixed = (mixed ^ (mixed >> 32) ^ halves[1]);
+  }
+  mixed *= 0x9e3779b97f4a7c15u;
+  return {static_cast<uint32_t>(mixed >> 32), static_cast<uint32_t>(spi)};
+}
+
+}  // namespace gmesp

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The single-SA commands: what may be installed, on which worker, and when it is done. A command is
+// checked whole before anything changes; an SA counts as installed when its worker serves packets
+// with it (INT-53), and as gone when the worker has forgotten it; only then are its keys wiped and
+// its SPI free. SA sets and the rules of IMS registration are not here.
+//
+// Methods that refuse throw Refused and have changed nothing; the callbacks are called from poll().
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "control/refusal.h"
+#include "control/sa_inventory.h"
+#include "control/worker_proxy.h"
+#include "crypto/key_material.h"
+#include "crypto/key_store.h"
+#include "dataplane/command.h"
+#include "dataplane/policy.h"
+#include "dataplane/steering.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+struct SaLimits {
+  size_t capacity = 65536;  // SAs per worker and direction, as in WorkerConfig
+  uint16_t window = 64;     // of an inbound SA whose command names none
+};
+
+struct NewSa {
+  Direction direction{};
+  Spi spi{};
+  Selector selector;
+  Suite suite{};
+  std::optional<uint16_t> window;  // in only; 0 or 32..1024
+  SequenceNumber sequence{};       // in: seen up to here; out: last sent
+  EspKeys keys;
+};
+
+struct SaName {
+  Direction direction{};
+  Spi spi{};
+  std::optional<Address> destination;  // may be left out where the SPI alone tells
+};
+
+struct SaFilter {
+  std::optional<Direction> direction;
+  std::optional<Address> ue;
+  std::optional<Spi> spi;
+};
+
+// Where a list goes on: direction above bit 32, place below. Opaque to clients.
+using ListCursor = uint64_t;
+
+struct SaUseNotice {
+  Direction direction{};
+  Spi spi{};
+  SaEventKind kind{};
+};
+
+// Goes after the workers have stopped.
+class SaManager {
+ public:
+  using Done = std::function<void(std::optional<Refusal>)>;
+  using StatusDone = std::function<void(const SaEntry&, size_t worker, const SaStatus&)>;
+  using FlushDone = std::function<void(size_t deleted)>;
+  using UseHandler = std::function<void(const SaUseNotice&)>;
+  // False: the row was not taken, the list is to go on with it.
+  using Visitor = std::function<bool(Direction, size_t worker, const SaEntry&)>;
+
+  SaManager(const SaLimits& limits, const Policy& policy, const Steering& steering, KeyStore& keys,
+            const std::vector<WorkerChannel*>& channels);
+  SaManager(const SaManager&) = delete;
+  SaManager& operator=(const SaManager&) = delete;
+
+  void add(const NewSa& sa, Done done) ON(control_thread);
+  void remove(const SaName& name, Done done) ON(control_thread);
+  void query(const SaName& name, StatusDone done) ON(control_thread);
+  // Every SA that is live now.
+  void flush(FlushDone done) ON(control_thread);
+
+  // Rows in the order of their places, from the cursor on. Looks at kScanLimit SAs at most, so that
+  // a filter that fits few of a million costs nobody else anything. Nothing: that was all.
+  static constexpr size_t kScanLimit = 65536;
+  std::optional<ListCursor> list(const SaFilter& filter, ListCursor from,
+                                 const Visitor& visit) const;
+
+  // Takes in what the workers have answered and sends what found no room before. False: nothing to
+  // do.
+  bool poll() ON(control_thread);
+  // A worker owes an answer.
+  bool waiting() const ON(control_thread);
+  void on_use(UseHandler handler) { on_use_ = std::move(handler); }
+
+  const SaLimits& limits() const { return limits_; }
+  const Policy& policy() const { return policy_; }
+  size_t workers() const { return proxies_.size(); }
+  const WorkerProxy& worker(size_t number) const { return proxies_[number]; }
+  size_t count(Direction direction, SaState state) const {
+    return counts_[static_cast<size_t>(direction)][static_cast<size_t>(state)];
+  }
+  size_t with_window_off() const { return with_window_off_; }
+  size_t with_unprotected_port() const { return with_unprotected_port_; }
+
+ private:
+  using Handle = ListCursor;  // names one SA of either direction
+  struct Unsent {             // of one worker
+    std::deque<SaCommand> commands;
+    std::vector<Handle> flushed;
+  };
+
+  SaInventory& inventory(Direction direction) {
+    return direction == Direction::in ? inbound_ : outbound_;
+  }
+  const SaInventory& inventory(Direction direction) const {
+    return direction == Direction::in ? inbound_ : outbound_;
+  }
+  static Handle handle(Direction direction, SaPlace place) {
+    return static_cast<Handle>(direction) << 32 | static_cast<uint32_t>(place);
+  }
+  SaPlace find(const SaName& name) const;
+  SaPlace find_by_spi_alone(Spi spi) const;
+  SaPlace find_live(const SaName& name) const;
+  bool local_port_is_unprotected(Direction direction, const Selector& selector) const;
+  const Address& ue_of(Direction direction, const Selector& selector) const;
+  bool passes(const SaFilter& filter, Direction direction, const SaEntry& entry) const;
+
+  SaPlace take_place(const NewSa& sa);
+  SaCommand install_command(const NewSa& sa, SaPlace place) const;
+  void submit(size_t worker, const SaCommand& command) ON(control_thread);
+  bool send(size_t worker, const SaCommand& command) ON(control_thread);
+  bool send_unsent(size_t worker) ON(control_thread);
+
+  void on_event(size_t worker, const SaEvent& event);
+  void on_installed(const Installed& event, size_t worker);
+  void on_deleted(Direction direction, SaPlace place);
+  void on_status(const SaStatus& event, size_t worker);
+  void on_sa_use(const SaUse& event, size_t worker);
+  void set_state(Direction direction, SaEntry& entry, SaState state);
+  void forget(Direction direction, SaPlace place);
+  void finish(Handle handle, std::optional<Refusal> refusal);
+
+  SaLimits limits_;
+  const Policy& policy_;
+  const Steering& steering_;
+  KeyStore& keys_;
+  std::deque<WorkerProxy> proxies_;
+  std::vector<Unsent> unsent_;
+  SaInventory inbound_;
+  SaInventory outbound_;
+  std::unordered_map<Handle, Done> waiting_;  // for Installed, Rejected or Deleted
+  std::unordered_multimap<Handle, StatusDone> queries_;
+  std::vector<std::function<void()>> flushes_;
+  size_t flush_left_ = 0;
+  std::array<std::array<size_t, 4>, 2> counts_{};  // by direction and state
+  size_t with_window_off_ = 0;
+  size_t with_unprotected_port_ = 0;
+  UseHandler on_use_;
+};
+
+}  // namespace gmesp

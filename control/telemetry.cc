@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/telemetry.h"
+
+#include <chrono>
+#include <numeric>
+
+#include "control/json_writer.h"
+
+namespace gmesp {
+namespace {
+
+void write_ports(JsonWriter& json, const EngineInfo& info) {
+  json.start_array("ports");
+  for (const PortInfo& port : info.ports) {
+    json.start_object();
+    json.field("port", port.port).field("device", port.device).field("driver", port.driver);
+    json.field("mac", port.mac).field("link", port.link_up && port.link_up() ? "up" : "down");
+    json.field("mtu", port.mtu);
+    json.field("rx_queues", port.rx_queues).field("tx_queues", port.tx_queues);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void write_workers(JsonWriter& json, const EngineInfo& info, const SaManager& sas)
+    ON(control_thread) {
+  json.start_array("workers");
+  for (size_t i = 0; i < sas.workers(); ++i) {
+    json.start_object();
+    json.field("worker", i).field("core", info.workers[i].cpu);
+    json.field("idle", info.workers[i].idle);
+    json.field("instruction_set", info.workers[i].instruction_set);
+    json.field("commands_unanswered", sas.worker(i).unanswered());
+    json.field("command_ring_full", sas.worker(i).times_full());
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void write_warning(JsonWriter& json, std::string_view code, std::string_view sentence) {
+  json.start_object();
+  json.field("code", code).field("warning", sentence);
+  json.end_object();
+}
+
+void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& keys,
+                    const SaManager& sas) {
+  json.start_array("warnings");
+  for (const std::string& notice : info.notices) write_warning(json, "start", notice);
+  if (!keys.locked()) {
+    write_warning(json, "keys_not_locked",
+                  "keys may be swapped to disk: raise the limit on locked memory (ulimit -l)");
+  }
+  if (sas.with_window_off() != 0) {
+    write_warning(json, "replay_protection_off",
+                  std::to_string(sas.with_window_off()) +
+                      " SAs have window 0 and accept replayed packets (RFC 4303 3.4.3)");
+  }
+  if (sas.with_unprotected_port() != 0) {
+    write_warning(json, "local_port_not_protected",
+                  std::to_string(sas.with_unprotected_port()) +
+                      " SAs have a local port that is not in protected_ports: what they protect "
+                      "may also come in clear (TS 33.203 7.1)");
+  }
+  json.end_array();
+}
+
+void write_port_counters(JsonWriter& json, std::string_view port, const PortCounters& counters) {
+  json.start_object(port);
+  json.field("rx_packets", counters.rx_packets).field("rx_bytes", counters.rx_bytes);
+  json.field("tx_packets", counters.tx_packets).field("tx_bytes", counters.tx_bytes);
+  json.end_object();
+}
+
+void write_counters(JsonWriter& json, const Counters& counters) {
+  write_port_counters(json, "access", counters.access);
+  write_port_counters(json, "host", counters.host);
+  json.field("protected_in", counters.protected_in);
+  json.field("protected_out", counters.protected_out);
+  json.field("bypassed_in", counters.bypassed_in);
+  json.field("bypassed_out", counters.bypassed_out);
+  json.field("dropped", std::accumulate(counters.drops.begin(), counters.drops.end(), uint64_t{0}));
+  json.field("steered", counters.steered).field("steered_for_tx", counters.steered_for_tx);
+  json.field("events_delayed", counters.events_delayed);
+  json.field("polls", counters.polls).field("polls_empty", counters.polls_empty);
+}
+
+}  // namespace
+
+std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas) {
+  const auto uptime = std::chrono::steady_clock::now() - info.started;
+  JsonWriter json;
+  json.field("version", info.version);
+  json.field("role", sas.policy().role == Role::pcscf ? "pcscf" : "ue");
+  json.field("uptime_s", static_cast<uint64_t>(
+                             std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
+  write_ports(json, info);
+  write_workers(json, info, sas);
+  json.flag("hugepages", info.hugepages).flag("keys_locked", keys.locked());
+  json.field("sas_in", sas.count(Direction::in, SaState::live));
+  json.field("sas_out", sas.count(Direction::out, SaState::live));
+  json.field("capacity", sas.limits().capacity * sas.workers());
+  json.field("capacity_per_worker", sas.limits().capacity);
+  write_warnings(json, info, keys, sas);
+  return json.finish();
+}
+
+std::string stats_answer(const EngineInfo& info, const SaManager& sas,
+                         std::optional<uint64_t> core) {
+  JsonWriter json;
+  Counters total;
+  bool found = false;
+  json.start_array("workers");
+  for (size_t i = 0; i < sas.workers(); ++i) {
+    if (core && *core != info.workers[i].cpu) continue;
+    found = true;
+    const Counters counters = sas.worker(i).counters();
+    total += counters;
+    json.start_object();
+    json.field("worker", i).field("core", info.workers[i].cpu);
+    write_counters(json, counters);
+    json.end_object();
+  }
+  json.end_array();
+  if (!found) throw Refused(Refusal::no_such_core);
+  json.start_object("total");
+  write_counters(json, total);
+  json.end_object();
+  return json.finish();
+}
+
+std::string drops_answer(const SaManager& sas, bool explain) {
+  Counters total;
+  for (size_t i = 0; i < sas.workers(); ++i) total += sas.worker(i).counters();
+  JsonWriter json;
+  json.start_array("drops");
+  uint64_t sum = 0;
+  for (const DropInfo& info : kDropInfo) {
+    json.start_object();
+    json.field("reason", info.name).field("count", total[info.drop]);
+    if (explain) json.field("reference", info.reference).field("meaning", info.meaning);
+    json.end_object();
+    sum += total[info.drop];
+  }
+  json.end_array();
+  json.field("total", sum);
+  return json.finish();
+}
+
+}  // namespace gmesp

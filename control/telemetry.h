@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Answers about the engine as a whole: what it is, what it counted, what it dropped. Read from the
+// workers' counter snapshots; no worker is asked.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "control/engine_info.h"
+#include "control/sa_manager.h"
+#include "crypto/key_store.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas)
+    ON(control_thread);
+// core: the CPU of one worker; nothing: all. Throws Refused.
+std::string stats_answer(const EngineInfo& info, const SaManager& sas,
+                         std::optional<uint64_t> core);
+std::string drops_answer(const SaManager& sas, bool explain);
+
+}  // namespace gmesp

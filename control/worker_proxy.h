@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The only way to reach a worker: one method per command, over the rings of its WorkerChannel. A
+// method that answers false has sent nothing: the caller keeps the command and tries again. The
+// worker's answers come out of poll().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <variant>
+
+#include "dataplane/command.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+class WorkerProxy {
+ public:
+  explicit WorkerProxy(WorkerChannel& channel) : channel_(channel) {}
+
+  bool install(const InstallInbound& command) ON(control_thread) { return send(command); }
+  bool install(const InstallOutbound& command) ON(control_thread) { return send(command); }
+  bool remove(const DeleteSa& command) ON(control_thread) { return send(command); }
+  bool query(const QuerySa& command) ON(control_thread) { return send(command); }
+
+  // Hands every event that waits to handler(const SaEvent&). Answers how many there were.
+  template <typename Handler>
+  size_t poll(Handler&& handler) ON(control_thread);
+
+  Counters counters() const { return channel_.counters.read(); }
+  // Commands the worker owes an answer to.
+  size_t unanswered() const ON(control_thread) { return unanswered_; }
+  // Times a command was not taken because so many were unanswered.
+  uint64_t times_full() const ON(control_thread) { return times_full_; }
+
+ private:
+  bool send(const SaCommand& command) ON(control_thread);
+
+  WorkerChannel& channel_;
+  size_t unanswered_ OWNED_BY(control_thread) = 0;
+  uint64_t times_full_ OWNED_BY(control_thread) = 0;
+};
+
+template <typename Handler>
+size_t WorkerProxy::poll(Handler&& handler) {
+  size_t events = 0;
+  SaEvent event;
+  while (channel_.events.pop(event)) {
+    // SaUse comes of its own; everything else answers a command.
+    if (!std::holds_alternative<SaUse>(event)) --unanswered_;
+    handler(static_cast<const SaEvent&>(event));
+    ++events;
+  }
+  return events;
+}
+
+}  // namespace gmesp
