@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tools/engine.h"
+
+#include "dataplane/dpdk/device_string.h"
+
+namespace gmesp {
+namespace {
+
+EalConfig eal_config(const Config& config, bool verbose) {
+  constexpr size_t kOwnMegabytes = 16;  // EAL's tables, the drivers' rings and queues
+  EalConfig eal;
+  eal.worker_cpus = config.cpus;
+  eal.allow_hugepages = config.allow_hugepages;
+  eal.verbose = verbose;
+  eal.memory_mb = config.memory_mb != 0 ? config.memory_mb
+                                        : kOwnMegabytes + Device::memory_mb(config.access) +
+                                              Device::memory_mb(config.host);
+  for (const DeviceConfig* device : {&config.access, &config.host}) {
+    const DeviceString name(device->device);
+    if (name.is_pci()) eal.pci_devices.push_back(device->device);
+    if (name.is_virtio_user()) eal.virtio_user = true;
+  }
+  return eal;
+}
+
+PortInfo describe_port(const DeviceConfig& config, const Device& device) {
+  return {.port = config.name,
+          .device = config.device,
+          .driver = device.driver(),
+          .mac = device.mac(),
+          .mtu = config.mtu,
+          .rx_queues = device.rx_queues(),
+          .tx_queues = device.tx_queues(),
+          .link_up = [&device] { return device.link_up(); }};
+}
+
+}  // namespace
+
+Engine::Engine(const Config& config, bool verbose)
+    : config_(config),
+      eal_(eal_config(config, verbose)),
+      access_(config.access),
+      host_(config.host),
+      keys_(2 * config.cpus.size() * config.worker.sa_capacity),  // both directions
+      steering_(config.cpus.size()),
+      mesh_(config.cpus.size()) {
+  make_workers();
+  info_ = describe();
+  std::vector<WorkerChannel*> channels;
+  for (const auto& channel : channels_) channels.push_back(channel.get());
+  const ControlConfig control{
+      .socket = config_.socket,
+      .group = config_.socket_group,
+      .sa = {.capacity = config_.worker.sa_capacity, .window = config_.window}};
+  control_ =
+      std::make_unique<ControlThread>(control, info_, config_.policy, steering_, keys_, channels);
+}
+
+Engine::~Engine() {
+  for (const auto& channel : channels_) channel->stop = true;
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Engine::make_workers() {
+  WorkerConfig worker = config_.worker;
+  worker.tsc_hz = tsc_hz();
+  for (worker.number = 0; worker.number < config_.cpus.size(); ++worker.number) {
+    channels_.push_back(std::make_unique<WorkerChannel>());
+    workers_.push_back(std::make_unique<Worker>(worker, access_.port(worker.number),
+                                                host_.port(worker.number), keys_, config_.policy,
+                                                steering_, mesh_, *channels_.back()));
+  }
+}
+
+EngineInfo Engine::describe() const {
+  EngineInfo info;
+  info.version = GMESP_VERSION;
+  info.hugepages = eal_.hugepages();
+  info.ports = {describe_port(config_.access, access_), describe_port(config_.host, host_)};
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    info.workers.push_back({.cpu = config_.cpus[i],
+                            .idle = config_.worker.idle == Idle::poll ? "poll" : "adaptive",
+                            .instruction_set = workers_[i]->instruction_set_name()});
+  }
+  if (!eal_.notice().empty()) info.notices.push_back(eal_.notice());
+  return info;
+}
+
+void Engine::start_workers() {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    std::promise<void> promise;
+    std::future<void> started = promise.get_future();
+    threads_.emplace_back(&Engine::run_worker, this, i, std::move(promise));
+    started.get();
+  }
+}
+
+void Engine::run_worker(size_t number, std::promise<void> started) {
+  try {
+    enter_worker_thread(config_.cpus[number]);
+  } catch (...) {
+    started.set_exception(std::current_exception());
+    return;
+  }
+  started.set_value();
+  {
+    const AssumeRole role(worker_thread);
+    workers_[number]->run();
+  }
+  leave_worker_thread();
+}
+
+}  // namespace gmesp

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// gmespctl: the command line of a running gmespd. A thin client: it turns words into records
+// (tools/gmespctl_request.h), keeps the socket busy (gmespctl_session.h) and makes answers readable
+// (gmespctl_print.h); what a command means is decided by gmespd (control/README.md).
+#include <fcntl.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "control/file_descriptor.h"
+#include "tools/gmespctl_print.h"
+#include "tools/gmespctl_request.h"
+#include "tools/gmespctl_session.h"
+
+namespace gmesp {
+namespace {
+
+constexpr const char* kManual = R"(
+Commands (N is decimal or 0x...; [ ] may be left out):
+  status
+  sa add    dir in|out spi N src ADDR dst ADDR proto udp|tcp|any [sport N] [dport N]
+            alg A [auth-key K] ealg E [enc-key K] [salt K] [window N] [seq N]
+  sa delete dir in|out spi N [dst ADDR]
+  sa list   [dir D] [ue ADDR] [spi N] [limit N] [after TOKEN]
+  sa show   dir D spi N [dst ADDR]
+  sa flush  [all]
+  sa count
+  stats     [core N]       packets and IP bytes, per port, worker and total
+  drops     [--explain]    every drop reason with its count
+
+in: ESP that arrives on the access port; out: ESP that leaves there. src, dst and
+ports are those of the protected packets; a port left out matches any.
+  alg    hmac-md5-96 (auth-key 16 bytes), hmac-sha-1-96 (20), null,
+         aes-gmac (auth-key 16, salt 4; with ealg null)
+  ealg   null, des-ede3-cbc (enc-key 24), aes-cbc (16),
+         aes-gcm (enc-key 16, salt 4; with alg null)
+Not permitted: null with null. spi: in at least 256, out not 0.
+K: hexadecimal digits, already expanded, or @FILE. Others can see the argument
+list: give keys there in tests only, elsewhere in a script through -f -.
+window: 0 (no replay protection, for benchmarks) or 32..1024. seq, for tests: out,
+the last number used; in, it and everything below count as seen.
+
+A GCM or GMAC key used twice reveals plaintext and allows forgery: the engine never
+repeats an IV within an SA, but that no two SAs, now or after a restart, share such
+a key, salt and SPI is the responsibility of whoever calls sa add.
+
+-f: one command a line, "..." and '...' hold words together, # begins a comment.
+A refusal is reported and the next line goes on; then the exit status is 1.
+
+Exit status: 0 done, 1 refused or not found, 2 usage, 3 no daemon,
+4 timed out (outcome unknown), 5 not permitted.)";
+
+struct Options {
+  std::string socket{kDefaultSocket};
+  bool json = false;
+  double timeout_s = 10;
+  std::string file;
+  bool explain = false;
+  std::vector<std::string> words;
+};
+
+void error_line(const Options& options, size_t line, const std::string& sentence,
+                const char* code) {
+  if (!options.json) {
+    const std::string place = line == 0 ? "" : "line " + std::to_string(line) + ": ";
+    std::fprintf(stderr, "gmespctl: %s%s\n", place.c_str(), sentence.c_str());
+    return;
+  }
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
+  json.StartObject();
+  json.Key("error");
+  json.String(sentence.c_str());
+  json.Key("code");
+  json.String(code);
+  json.EndObject();
+  std::printf("%s\n", buffer.GetString());
+}
+
+// Prints one answer; true when it was a refusal.
+bool print(const Options& options, const Session::Result& result) {
+  if (result.usage_error) {
+    error_line(options, result.line, result.text, "usage");
+    return true;
+  }
+  const std::string refusal = refusal_of(result.text);
+  if (options.json) {
+    std::printf("%s\n", result.text.c_str());
+  } else if (!refusal.empty()) {
+    error_line(options, result.line, refusal, "");
+  } else {
+    std::fputs(readable(result.rule->command, result.text, result.first_page).c_str(), stdout);
+  }
+  return !refusal.empty();
+}
+
+const char* code_of(ExitStatus status) {
+  switch (status) {
+    case ExitStatus::no_daemon:
+      return "no_daemon";
+    case ExitStatus::timed_out:
+      return "timed_out";
+    case ExitStatus::not_permitted:
+      return "not_permitted";
+    default:
+      return "usage";
+  }
+}
+
+ExitStatus run(const Options& options) {
+  bool refused = false;
+  const auto printer = [&](const Session::Result& result) { refused |= print(options, result); };
+  const std::chrono::milliseconds timeout(std::llround(options.timeout_s * 1000));
+  if (options.file.empty()) {
+    const Words words = make_request(options.words);
+    Session(options.socket, timeout, !options.json, printer).run_one(words);
+  } else {
+    const FileDescriptor file(
+        options.file == "-" ? dup(STDIN_FILENO) : open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) throw UsageError("cannot read " + options.file);
+    Session(options.socket, timeout, !options.json, printer).run_file(file.get());
+  }
+  return refused ? ExitStatus::refused : ExitStatus::done;
+}
+
+void declare(CLI::App& app, Options& options) {
+  app.add_option("-s", options.socket, "control socket of gmespd")
+      ->envname("GMESP_SOCKET")
+      ->capture_default_str();
+  app.add_flag("-j", options.json, "answers as JSON, one object per line");
+  app.add_option("--timeout", options.timeout_s, "seconds to wait for an answer")
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  app.add_option("-f", options.file, "commands from FILE, one a line; -: standard input");
+  app.add_flag("--explain", options.explain, "drops: what each reason means and where it is from");
+  app.add_option("command", options.words, "NOUN [VERB] [key value]...");
+  app.footer(kManual);
+}
+
+}  // namespace
+}  // namespace gmesp
+
+int main(int argc, char** argv) {
+  using gmesp::ExitStatus;
+  gmesp::Options options;
+  CLI::App app{"Talks to a running gmespd.", "gmespctl"};
+  gmesp::declare(app, options);
+  try {
+    app.parse(argc, argv);
+    if (options.words.empty() == options.file.empty()) {
+      throw gmesp::UsageError("give a command, or commands with -f (gmespctl --help)");
+    }
+    if (options.explain) options.words.emplace_back("explain");
+    return static_cast<int>(gmesp::run(options));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitStatus::usage);
+  } catch (const gmesp::UsageError& error) {
+    gmesp::error_line(options, 0, error.what(), "usage");
+    return static_cast<int>(ExitStatus::usage);
+  } catch (const gmesp::SessionError& error) {
+    gmesp::error_line(options, 0, error.what(), gmesp::code_of(error.status));
+    return static_cast<int>(error.status);
+  } catch (const std::exception& error) {
+    gmesp::error_line(options, 0, error.what(), "no_daemon");
+    return static_cast<int>(ExitStatus::no_daemon);
+  }
+}
