@@ -19,7 +19,8 @@ struct PortInfo {
   uint16_t mtu = 1500;
   size_t rx_queues = 0;
   size_t tx_queues = 0;
-  std::function<bool()> link_up;  // asked at every status, on the control thread
+  std::function<std::string()>
+      link;  // "up", "down", "unknown"; asked at every status, on the control thread
 };
 
 struct WorkerInfo {

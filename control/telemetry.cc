@@ -14,7 +14,7 @@ void write_ports(JsonWriter& json, const EngineInfo& info) {
   for (const PortInfo& port : info.ports) {
     json.start_object();
     json.field("port", port.port).field("device", port.device).field("driver", port.driver);
-    json.field("mac", port.mac).field("link", port.link_up && port.link_up() ? "up" : "down");
+    json.field("mac", port.mac).field("link", port.link ? port.link() : "unknown");
     json.field("mtu", port.mtu);
     json.field("rx_queues", port.rx_queues).field("tx_queues", port.tx_queues);
     json.end_object();

@@ -107,6 +107,10 @@ Verdict classify_ipv6(Packet& packet, Extent extent) {
   if (available < sizeof(Ipv6Header)) return Verdict::drop(Drop::runt);
   const auto& ip = packet.header<Ipv6Header>(packet.ip_offset);
   if ((ip.version_class_flow.host() >> 28) != 6) return Verdict::drop(Drop::malformed_ip);
+  // On the wire these would pass for the IPv4 addresses they hold (RFC 4291 2.5.5.2).
+  if (Address::v6(ip.source).is_v4() || Address::v6(ip.destination).is_v4()) {
+    return Verdict::drop(Drop::malformed_ip);
+  }
   const size_t total = sizeof(Ipv6Header) + ip.payload_length.host();
   if (extent == Extent::cut_off) return walk_extension_headers(packet, packet.length);
   if (total > available) return Verdict::drop(Drop::runt);

@@ -104,21 +104,25 @@ Verdict Outbound::encapsulate(Packet& packet, uint64_t now_tsc) {
   }
   const auto last_sent = static_cast<uint32_t>(sa.last_sent);
   if (last_sent == kSequenceHardLimit) {
-    if (!sa.exhausted) spd_.sas().raise(sa, SaEventKind::sequence_exhausted);
-    sa.exhausted = true;
+    raise_once(sa, SaEventKind::sequence_exhausted);
     return Verdict::drop(Drop::sequence_exhausted);
   }
   sa.last_sent = SequenceNumber{last_sent + 1};
-  if (last_sent >= kSequenceSoftLimit && !sa.soft_limit_passed) {
-    sa.soft_limit_passed = true;
-    spd_.sas().raise(sa, SaEventKind::sequence_soft_limit);
-  }
+  raise_once(sa, SaEventKind::first_use);
+  if (last_sent >= kSequenceSoftLimit) raise_once(sa, SaEventKind::sequence_soft_limit);
   SaRecord& record = spd_.sas().record(sa);
   ++record.packets;
   record.bytes += packet.ip_bytes();
   record.last_used_tsc = now_tsc;
   add_esp(packet, info, sa.spi, sa.last_sent);
   return Verdict::pass();
+}
+
+void Outbound::raise_once(OutboundSa& sa, SaEventKind kind) {
+  const auto bit = static_cast<uint8_t>(kind);
+  if ((sa.raised_events & bit) != 0) return;
+  sa.raised_events |= bit;
+  spd_.sas().raise(sa, kind);
 }
 
 void Outbound::encrypt_and_sign(Burst& burst) {

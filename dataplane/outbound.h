@@ -34,6 +34,7 @@ class Outbound {
   Verdict check_checksum(Packet& packet);
   Verdict clamp(Packet& packet);
   Verdict encapsulate(Packet& packet, uint64_t now_tsc);
+  void raise_once(OutboundSa& sa, SaEventKind kind);
   void encrypt_and_sign(Burst& burst);
 
   Spd& spd_;

@@ -51,8 +51,11 @@ class ReplayWindow {
   // and both pass may_accept before either gets here.
   bool accept(SequenceNumber number) {
     if (!may_accept(number)) return false;
-    if (size_ == kOff) return true;
     const auto n = static_cast<uint32_t>(number);
+    if (size_ == kOff) {
+      highest_ = std::max(highest_, n);
+      return true;
+    }
     if (n > highest_) advance(n);
     word(n) |= bit(n);
     return true;

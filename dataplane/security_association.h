@@ -36,8 +36,7 @@ struct alignas(64) OutboundSa {
   SaIndex next{};              // the next SA of this address pair, less specific or older (Spd)
   Selector selector;           // destination: the UE in role pcscf
   Suite suite{};
-  bool soft_limit_passed = false;
-  bool exhausted = false;
+  uint8_t raised_events = 0;  // SaEventKind bits; each is raised once
   // 8 bytes left: path MTU and IPv4 identification of fragments.
 };
 static_assert(sizeof(OutboundSa) == 64, "one line per packet: SPI, key slot, number, selector");

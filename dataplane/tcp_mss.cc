@@ -16,25 +16,33 @@ constexpr uint8_t kOptionNone = 1;
 constexpr uint8_t kOptionMss = 2;
 constexpr uint8_t kOptionMssBytes = 4;
 
-// Offset of the MSS option's value in the TCP header, 0 when there is none.
-size_t find_mss_value(const uint8_t* tcp, size_t header_bytes) {
+// visit(offset of the value in the TCP header) for every MSS option: of several, some stacks take
+// the first and some the last.
+template <typename Visit>
+void for_each_mss_value(const uint8_t* tcp, size_t header_bytes, Visit&& visit) {
   size_t at = sizeof(TcpHeader);
   while (at < header_bytes && tcp[at] != kOptionEnd) {
     if (tcp[at] == kOptionNone) {
       ++at;
       continue;
     }
-    if (at + 1 >= header_bytes || tcp[at + 1] < 2) return 0;
-    if (tcp[at] == kOptionMss) {
-      return tcp[at + 1] == kOptionMssBytes && at + kOptionMssBytes <= header_bytes ? at + 2 : 0;
-    }
+    if (at + 1 >= header_bytes || tcp[at + 1] < 2 || at + tcp[at + 1] > header_bytes) return;
+    if (tcp[at] == kOptionMss && tcp[at + 1] == kOptionMssBytes) visit(at + 2);
     at += tcp[at + 1];
   }
-  return 0;
 }
 
 constexpr uint16_t swap_bytes(uint16_t value) {
   return static_cast<uint16_t>(value << 8 | value >> 8);
+}
+
+void lower(TcpHeader& tcp, Be16& value, bool at_odd_place, uint16_t mss) {
+  const uint16_t before = value.host();
+  if (before <= mss) return;
+  value = Be16(mss);
+  // An option at an odd place spans two checksum words: its bytes count swapped.
+  tcp.checksum = updated_checksum(tcp.checksum, at_odd_place ? swap_bytes(before) : before,
+                                  at_odd_place ? swap_bytes(mss) : mss);
 }
 
 }  // namespace
@@ -52,16 +60,9 @@ void clamp_mss(Packet& packet, const UpperLayer& upper, uint16_t mss) {
   if ((tcp.flags & kSyn) == 0) return;
   const size_t header_bytes =
       std::min<size_t>((tcp.data_offset >> 4) * 4u, packet.length - upper.offset);
-  const size_t at = find_mss_value(packet.data + upper.offset, header_bytes);
-  if (at == 0) return;
-  auto& value = packet.header<Be16>(upper.offset + at);
-  const uint16_t before = value.host();
-  if (before <= mss) return;
-  value = Be16(mss);
-  // An option at an odd place spans two checksum words: its bytes count swapped.
-  const bool odd = at % 2 != 0;
-  tcp.checksum = updated_checksum(tcp.checksum, odd ? swap_bytes(before) : before,
-                                  odd ? swap_bytes(mss) : mss);
+  for_each_mss_value(packet.data + upper.offset, header_bytes, [&](size_t at) {
+    lower(tcp, packet.header<Be16>(upper.offset + at), at % 2 != 0, mss);
+  });
 }
 
 }  // namespace gmesp

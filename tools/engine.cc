@@ -31,7 +31,7 @@ PortInfo describe_port(const DeviceConfig& config, const Device& device) {
           .mtu = config.mtu,
           .rx_queues = device.rx_queues(),
           .tx_queues = device.tx_queues(),
-          .link_up = [&device] { return device.link_up(); }};
+          .link = [&device] { return std::string(device.link()); }};
 }
 
 }  // namespace

@@ -272,9 +272,17 @@ std::string Device::mac() const {
   return text;
 }
 
-bool Device::link_up() const {
+const char* Device::link() const {
+  rte_eth_dev_info info{};
+  char name[IF_NAMESIZE];
+  if (rte_eth_dev_info_get(attached_.id, &info) == 0 && info.if_index != 0 &&
+      if_indextoname(info.if_index, name) == nullptr) {
+    return "unknown";
+  }
   rte_eth_link link{};
-  return rte_eth_link_get_nowait(attached_.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  const bool up =
+      rte_eth_link_get_nowait(attached_.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  return up ? "up" : "down";
 }
 
 // Without hugepages a pool lets no buffer cross a page's end, so pages are what is counted.

@@ -63,7 +63,9 @@ class Device {
   // "net_af_packet", "net_tap", "net_ixgbe", ...
   const std::string& driver() const { return driver_; }
   std::string mac() const;
-  bool link_up() const;
+  // "up", "down", or "unknown": of an interface that was moved to another network namespace the
+  // driver sees no link, though it works.
+  const char* link() const;
 
   // What EAL must have for this device's buffers (EalConfig::memory_mb), known before it is opened.
   static size_t memory_mb(const DeviceConfig& config);

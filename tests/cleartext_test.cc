@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What passes without ESP, through the packet paths (RFC 4301 5.1, 5.2; TS 33.203 7.1, Annex J).
+#include "dataplane/cleartext.h"
+
+#include "tests/path_lab.h"
+
+namespace gmesp {
+namespace {
+
+constexpr uint16_t kOpenPort = 5060;
+
+PolicyRule rule(Match match, bool pass = true) { return {"rule", true, true, match, {}, {}, pass}; }
+
+Policy policy_of(std::vector<PolicyRule> rules) {
+  Policy policy = open_policy();
+  policy.rules = std::move(rules);
+  return policy;
+}
+
+PacketBuilder packet6() { return PacketBuilder().ip(kPcscf6, kUe6); }
+PacketBuilder packet4() { return PacketBuilder().ip(kPcscf4, kUe4); }
+Frame arp() { return ethernet_frame({}, EtherType::arp, Bytes(28, 1)); }
+Frame lldp() { return ethernet_frame({}, EtherType{0x88cc}, Bytes(46, 2)); }
+
+// A packet of no port, quoted by ICMP errors that carry nothing protected.
+Bytes harmless(const Address& source, const Address& destination) {
+  return PacketBuilder().ip(source, destination).icmp(source.is_v4() ? 8 : 128).ip_packet();
+}
+
+struct Kind {
+  Match match;
+  std::vector<Frame> frames;
+};
+
+std::vector<Kind> all_kinds() {
+  std::vector<Kind> kinds = {
+      {Match::arp, {arp(), ethernet_frame({0x81, 0, 0, 7}, EtherType::arp, Bytes(28, 1))}},
+      {Match::other_frame, {lldp(), ethernet_frame({}, EtherType{60}, Bytes(60, 0xaa))}},
+      {Match::nd, {}},
+      {Match::icmp_echo, {}},
+      {Match::icmp_error, {}},
+      {Match::icmp_other,
+       {packet4().icmp(13).frame(), packet6().icmp(130).frame(), packet6().icmp(132).frame(),
+        packet6().icmp(138).frame(), packet4().content(Protocol::icmp, {8}).frame()}},
+      {Match::udp,
+       {packet4().udp(1, 2).frame(), packet6().udp(1, 2).frame(),
+        packet6().destination_options().udp(1, 2).frame()}},
+      {Match::tcp, {packet4().tcp(1, 2).frame(), packet6().tcp(1, 2).frame()}},
+      {Match::ip_other,
+       {packet4().content(Protocol::none, Bytes(8)).frame(),
+        packet6().content(Protocol::ah, Bytes(24)).frame(),
+        packet4().content(Protocol::icmpv6, Bytes{128, 0, 0, 0, 0, 0, 0, 0}).frame(),
+        packet6().content(Protocol::icmp, Bytes{8, 0, 0, 0, 0, 0, 0, 0}).frame()}},
+  };
+  for (const int type : {133, 134, 135, 136})
+    kinds[2].frames.push_back(packet6().icmp(type).frame());
+  for (const int type : {0, 8}) kinds[3].frames.push_back(packet4().icmp(type).frame());
+  for (const int type : {128, 129}) kinds[3].frames.push_back(packet6().icmp(type).frame());
+  for (const int type : {3, 4, 5, 11, 12}) {
+    kinds[4].frames.push_back(packet4().icmp(type, harmless(kUe4, kPcscf4)).frame());
+  }
+  for (const int type : {1, 2, 3, 4, 100, 127}) {
+    kinds[4].frames.push_back(packet6().icmp(type, harmless(kUe6, kPcscf6)).frame());
+  }
+  return kinds;
+}
+
+bool covers(Match rule, Match kind) {
+  const bool frame = kind == Match::arp || kind == Match::other_frame;
+  const bool icmp = kind == Match::nd || kind == Match::icmp_echo || kind == Match::icmp_error ||
+                    kind == Match::icmp_other;
+  return rule == kind || rule == Match::any || (rule == Match::ip && !frame) ||
+         (rule == Match::icmp && icmp);
+}
+
+TEST(Cleartext, IsDroppedWhenNoRulePassesIt) {
+  PathLab lab(policy_of({}));
+  for (const Kind& kind : all_kinds()) {
+    for (const Frame& frame : kind.frames) {
+      EXPECT_EQ(lab.in(frame), dropped(Drop::policy_default));
+      EXPECT_EQ(lab.out(frame), dropped(Drop::policy_default));
+    }
+  }
+}
+
+TEST(Cleartext, ARulePassesOrDropsTheKindItNamesAndNoOther) {
+  constexpr Match kRules[] = {Match::arp,        Match::nd,  Match::icmp_echo,
+                              Match::icmp_error, Match::udp, Match::tcp,
+                              Match::icmp,       Match::ip,  Match::any};
+  for (const Match match : kRules) {
+    PathLab passing(policy_of({rule(match)})), dropping(policy_of({rule(match, false)}));
+    for (const Kind& kind : all_kinds()) {
+      const bool covered = covers(match, kind.match);
+      for (const Frame& frame : kind.frames) {
+        const Outcome expected = covered ? passed(frame) : dropped(Drop::policy_default);
+        EXPECT_EQ(passing.in(frame), expected) << static_cast<int>(match);
+        EXPECT_EQ(passing.out(frame), expected) << static_cast<int>(match);
+        EXPECT_EQ(dropping.in(frame), dropped(covered ? Drop::policy_rule : Drop::policy_default));
+      }
+    }
+  }
+}
+
+TEST(Cleartext, TheFirstRuleThatMatchesDecides) {
+  PathLab lab(policy_of({rule(Match::udp, false), rule(Match::ip), rule(Match::tcp, false)}));
+  EXPECT_EQ(lab.in(packet6().udp(1, 2)), dropped(Drop::policy_rule));
+  EXPECT_EQ(lab.in(packet6().tcp(1, 2)), passed(packet6().tcp(1, 2)));
+}
+
+TEST(Cleartext, ARuleHoldsForItsDirectionOnly) {
+  PolicyRule in = rule(Match::udp), out = rule(Match::tcp);
+  in.out = out.in = false;
+  PathLab lab(policy_of({in, out}));
+  EXPECT_EQ(lab.in(packet6().udp(1, 2)), passed(packet6().udp(1, 2)));
+  EXPECT_EQ(lab.out(packet6().udp(1, 2)), dropped(Drop::policy_default));
+  EXPECT_EQ(lab.out(packet6().tcp(1, 2)), passed(packet6().tcp(1, 2)));
+  EXPECT_EQ(lab.in(packet6().tcp(1, 2)), dropped(Drop::policy_default));
+  EXPECT_EQ(lab.counters.bypassed_in, 1u);
+  EXPECT_EQ(lab.counters.bypassed_out, 1u);
+}
+
+// Local is the host port's side: the destination of what comes in, the source of what goes out.
+TEST(Cleartext, APortRangeHoldsBothItsEnds) {
+  PolicyRule local = rule(Match::udp), remote = rule(Match::tcp);
+  local.local_ports = {{5060, 5062}, {7000, 7000}};
+  remote.remote_ports = {{1024, 65535}};
+  PathLab lab(policy_of({local, remote}));
+  const struct {
+    uint16_t port;
+    bool local;
+    bool remote;
+  } rows[] = {{5059, false, true}, {5060, true, true},  {5062, true, true},  {5063, false, true},
+              {6999, false, true}, {7000, true, true},  {7001, false, true}, {1023, false, false},
+              {1024, false, true}, {65535, false, true}};
+  for (const auto& row : rows) {
+    const auto verdict = [](const PacketBuilder& packet, bool passes) {
+      return passes ? passed(packet) : dropped(Drop::policy_default);
+    };
+    const PacketBuilder in_local = packet6().udp(9, row.port);
+    const PacketBuilder out_local = packet6().udp(row.port, 9);
+    EXPECT_EQ(lab.in(in_local), verdict(in_local, row.local)) << row.port;
+    EXPECT_EQ(lab.out(out_local), verdict(out_local, row.local)) << row.port;
+    const PacketBuilder in_remote = packet6().tcp(row.port, 9);
+    const PacketBuilder out_remote = packet6().tcp(9, row.port);
+    EXPECT_EQ(lab.in(in_remote), verdict(in_remote, row.remote)) << row.port;
+    EXPECT_EQ(lab.out(out_remote), verdict(out_remote, row.remote)) << row.port;
+  }
+}
+
+// TS 33.203 7.1: whatever the rules say. The other end's port of that number is its own business.
+TEST(Cleartext, NeverPassesAtAProtectedPortOfThePcscf) {
+  PathLab lab;
+  for (const bool tcp : {false, true}) {
+    const auto packet = [&](uint16_t from, uint16_t to) {
+      return tcp ? packet6().tcp(from, to) : packet4().udp(from, to);
+    };
+    EXPECT_EQ(lab.in(packet(9, kPcscfPort)), dropped(Drop::cleartext_on_protected_port));
+    EXPECT_EQ(lab.out(packet(kPcscfPort, 9)), dropped(Drop::cleartext_on_protected_port));
+    EXPECT_EQ(lab.in(packet(kPcscfPort, 9)), passed(packet(kPcscfPort, 9)));
+    EXPECT_EQ(lab.out(packet(9, kPcscfPort)), passed(packet(9, kPcscfPort)));
+  }
+  EXPECT_EQ(lab.in(packet6().inside().destination_options().udp(9, kPcscfPort)),
+            dropped(Drop::cleartext_on_protected_port));
+}
+
+// INT-33, INT-35: role ue learns the ports from its SAs and holds them on for a time.
+TEST(Cleartext, NeverPassesAtThePortsOfAUesSas) {
+  Policy policy = open_policy();
+  policy.role = Role::ue;
+  PathLab lab(policy);
+  const PacketBuilder to_ue = PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort);
+  const PacketBuilder from_ue = PacketBuilder().ip(kUe6, kPcscf6).udp(kUePort, kOpenPort);
+  EXPECT_EQ(lab.in(to_ue), passed(to_ue)) << "the configured ports are the P-CSCF's";
+  lab.ports.add(kUePort);
+  lab.ports.add(kUePort);
+  EXPECT_EQ(lab.in(to_ue), dropped(Drop::cleartext_on_protected_port));
+  EXPECT_EQ(lab.out(from_ue), dropped(Drop::cleartext_on_protected_port));
+  lab.ports.remove(kUePort, lab.now_tsc + 500);
+  EXPECT_EQ(lab.in(to_ue), dropped(Drop::cleartext_on_protected_port)) << "one SA is left";
+  lab.ports.remove(kUePort, lab.now_tsc + 500);
+  lab.now_tsc += 499;
+  EXPECT_EQ(lab.in(to_ue), dropped(Drop::cleartext_on_protected_port)) << "held";
+  EXPECT_EQ(lab.out(from_ue), dropped(Drop::cleartext_on_protected_port)) << "held";
+  lab.now_tsc += 1;
+  EXPECT_EQ(lab.in(to_ue), passed(to_ue));
+  EXPECT_EQ(lab.out(from_ue), passed(from_ue));
+}
+
+// PRV-21: of whatever protocol; only from the access side.
+TEST(Cleartext, NeverComesInFromAnOwnAddress) {
+  Policy policy = open_policy();
+  policy.own_prefixes = {*parse_prefix("198.51.100.0/24"), *parse_prefix("2001:db8::10")};
+  PathLab lab(policy);
+  for (const PacketBuilder& packet : {packet4().udp(1, 2), packet6().udp(1, 2), packet4().icmp(8),
+                                      packet6().icmp(136), packet6().tcp(1, kPcscfPort)}) {
+    EXPECT_EQ(lab.in(packet), dropped(Drop::spoofed_source));
+    EXPECT_EQ(lab.out(packet), passed(packet));
+  }
+  const PacketBuilder neighbour = packet6().ip(*parse_address("2001:db8::11"), kPcscf6).udp(1, 2);
+  EXPECT_EQ(lab.in(neighbour), passed(neighbour));
+}
+
+}  // namespace
+}  // namespace gmesp

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Everything behind the control thread for its tests: real workers on ports in memory, a key store,
+// a policy. Workers run either one round at a time, when the test says so, or on threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/engine_info.h"
+#include "control/sa_manager.h"
+#include "crypto/key_store.h"
+#include "dataplane/command.h"
+#include "dataplane/policy.h"
+#include "dataplane/steering.h"
+#include "dataplane/worker.h"
+#include "tests/fake_port.h"
+
+namespace gmesp {
+
+inline constexpr uint16_t kProtectedPort = 5063;
+
+struct RigConfig {
+  size_t workers = 1;
+  size_t capacity = 64;        // SAs per worker and direction, for manager and worker
+  size_t worker_capacity = 0;  // 0: the same
+  size_t key_slots = 100000;
+  Role role = Role::pcscf;
+};
+
+class ControlRig {
+ public:
+  explicit ControlRig(const RigConfig& config = {})
+      : steering(config.workers), mesh(config.workers), keys(config.key_slots) {
+    policy.role = config.role;
+    policy.protected_ports.set(kProtectedPort);
+    limits.capacity = config.capacity;
+    info.version = "test";
+    for (size_t i = 0; i < config.workers; ++i) {
+      channels.push_back(std::make_unique<WorkerChannel>());
+      WorkerConfig worker;
+      worker.number = i;
+      worker.sa_capacity = config.worker_capacity != 0 ? config.worker_capacity : config.capacity;
+      workers.push_back(std::make_unique<Worker>(worker, access.port(i), host.port(i), keys, policy,
+                                                 steering, mesh, *channels.back()));
+      info.workers.push_back({static_cast<unsigned>(2 + i), "poll", "test"});
+    }
+    info.ports.push_back({"access", "memory", "fake", "02:00:00:00:00:01", 1500, 1, 1, {}});
+  }
+  ~ControlRig() { stop(); }
+  ControlRig(const ControlRig&) = delete;
+  ControlRig& operator=(const ControlRig&) = delete;
+
+  std::vector<WorkerChannel*> channel_pointers() const {
+    std::vector<WorkerChannel*> pointers;
+    for (const auto& channel : channels) pointers.push_back(channel.get());
+    return pointers;
+  }
+
+  // One round of every worker.
+  void poll_workers() {
+    AssumeRole role(worker_thread);
+    for (const auto& worker : workers) worker->poll();
+  }
+
+  void start() {
+    for (const auto& worker : workers) {
+      threads.emplace_back([&worker] {
+        AssumeRole role(worker_thread);
+        worker->run();
+      });
+    }
+  }
+  void stop() {
+    for (const auto& channel : channels) channel->stop = true;
+    for (std::thread& thread : threads) thread.join();
+    threads.clear();
+  }
+
+  Policy policy;
+  Steering steering;
+  SteeringMesh mesh;
+  KeyStore keys;
+  SaLimits limits;
+  EngineInfo info;
+  FakeDevice access{1, 1};
+  FakeDevice host{1, 1};
+  std::vector<std::unique_ptr<WorkerChannel>> channels;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<std::thread> threads;
+};
+
+}  // namespace gmesp

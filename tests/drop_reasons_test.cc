@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every reason of kDropInfo, once, by a packet through the real path. A reason that nobody makes
+// happen here and no other test owns fails the walk, as does one with two owners.
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+
+#include "tests/path_lab.h"
+
+namespace gmesp {
+namespace {
+
+const TestSa kIn{Suite::sha1_aes_cbc, 0x1000, {kUe6, kPcscf6, kUePort, kPcscfPort}};
+const TestSa kOut{Suite::sha1_aes_cbc, 0x2000, {kPcscf6, kUe6, kPcscfPort, kUePort}};
+
+PacketBuilder request() { return PacketBuilder().udp(kUePort, kPcscfPort).payload("REGISTER"); }
+PacketBuilder answer() {
+  return PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort).payload("200 OK");
+}
+
+// Default-deny but for UDP port 5060, with a rule against port 9; the host's checksums are looked
+// at; one SA each way.
+struct Lab : PathLab {
+  Lab() : PathLab(policy(), config()) {
+    install_in(kIn);
+    install_out(kOut);
+  }
+  static Policy policy() {
+    Policy policy;
+    policy.protected_ports.set(kPcscfPort);
+    policy.own_prefixes = {Prefix{kPcscf6, 128}};
+    policy.rules = {{"no discard", true, true, Match::udp, {{9, 9}}, {}, false},
+                    {"open", true, true, Match::udp, {{5060, 5060}}, {}, true}};
+    return policy;
+  }
+  static PathConfig config() {
+    PathConfig config;
+    config.verify_checksums = true;
+    return config;
+  }
+};
+
+Frame cut(Frame frame, size_t bytes) {
+  frame.resize(bytes);
+  return frame;
+}
+
+Frame flipped(Frame frame) {
+  frame.back() ^= 1;
+  return frame;
+}
+
+struct Case {
+  Drop drop;
+  std::function<void(Lab&)> produce;
+};
+
+const Case kCases[] = {
+    {Drop::runt, [](Lab& lab) { lab.in(cut(request().frame(), 20)); }},
+    {Drop::malformed_ip,
+     [](Lab& lab) { lab.in(ethernet_frame({}, EtherType::ipv4, Bytes(40, 0x51))); }},
+    {Drop::malformed_extension_header,
+     [](Lab& lab) { lab.in(request().destination_options().hop_by_hop()); }},
+    {Drop::fragment, [](Lab& lab) { lab.out(answer().fragment_header()); }},
+    {Drop::transport_runt,
+     [](Lab& lab) { lab.in(PacketBuilder().content(Protocol::udp, Bytes(7)).esp(kIn, 1)); }},
+    {Drop::reserved_spi,
+     [](Lab& lab) {
+       lab.in(request().esp({Suite::md5_null, 255, {}}, 1));
+     }},
+    {Drop::unknown_spi,
+     [](Lab& lab) {
+       lab.in(request().esp({Suite::md5_null, 0x1001, {}}, 1));
+     }},
+    {Drop::esp_length,
+     [](Lab& lab) { lab.in(PacketBuilder().content(Protocol::esp, Bytes(7, 1))); }},
+    {Drop::replayed,
+     [](Lab& lab) {
+       for (int copy = 0; copy < 2; ++copy) lab.in(request().esp(kIn, 1));
+     }},
+    {Drop::icv_mismatch, [](Lab& lab) { lab.in(flipped(request().esp(kIn, 1).frame())); }},
+    {Drop::bad_padding,
+     [](Lab& lab) {
+       lab.in(request().payload("1234").esp(kIn, 1).esp_padding({2, 2}));
+     }},
+    {Drop::dummy_packet,
+     [](Lab& lab) { lab.in(request().esp(kIn, 1).esp_next_header(Protocol::none)); }},
+    {Drop::selector_mismatch, [](Lab& lab) { lab.in(request().udp(1, 2).esp(kIn, 1)); }},
+    {Drop::cleartext_on_protected_port, [](Lab& lab) { lab.in(request()); }},
+    {Drop::spoofed_source, [](Lab& lab) { lab.in(answer()); }},
+    {Drop::icmp_quotes_protected,
+     [](Lab& lab) { lab.out(PacketBuilder().ip(kPcscf6, kUe6).icmp(1, request().ip_packet())); }},
+    {Drop::policy_rule, [](Lab& lab) { lab.in(request().udp(kUePort, 9)); }},
+    {Drop::policy_default, [](Lab& lab) { lab.in(request().tcp(kUePort, 5060)); }},
+    {Drop::bad_checksum, [](Lab& lab) { lab.out(flipped(answer().frame())); }},
+    {Drop::esp_exceeds_mtu, [](Lab& lab) { lab.out(answer().payload(1450)); }},
+    {Drop::sequence_exhausted,
+     [](Lab& lab) {
+       lab.install_out(kOut, 0xffffffff);
+       lab.out(answer());
+     }},
+};
+
+// Reasons that this executable cannot bring about, and who does.
+const struct {
+  Drop drop;
+  const char* file;
+} kOwnedElsewhere[] = {
+    {Drop::multi_segment, "port_test.cc"},
+    {Drop::shared_buffer, "port_test.cc"},
+    {Drop::no_room, "port_test.cc"},
+    {Drop::frame_exceeds_mtu, "port_test.cc"},
+    {Drop::tx_full, "port_test.cc"},
+    {Drop::steering_full, "workers_test.cc"},
+    {Drop::crypto_failed, "crypto_failed_test.cc"},
+};
+
+bool names_reason(const std::string& file, std::string_view name) {
+  std::ifstream source(std::string(GMESP_TESTS_FOLDER) + '/' + file);
+  const std::string text{std::istreambuf_iterator<char>(source), {}};
+  return text.find("Drop::" + std::string(name)) != std::string::npos;
+}
+
+class DropReasons : public testing::TestWithParam<DropInfo> {};
+
+TEST_P(DropReasons, IsProducedByItsPacketAndByNothingElse) {
+  const Drop drop = GetParam().drop;
+  size_t owners = 0;
+  for (const Case& one : kCases) {
+    if (one.drop != drop) continue;
+    ++owners;
+    Lab lab;
+    one.produce(lab);
+    for (const DropInfo& info : kDropInfo) {
+      EXPECT_EQ(lab.counters[info.drop], info.drop == drop ? 1u : 0u) << info.name;
+    }
+  }
+  for (const auto& other : kOwnedElsewhere) {
+    if (other.drop != drop) continue;
+    ++owners;
+    EXPECT_TRUE(names_reason(other.file, GetParam().name)) << other.file;
+  }
+  EXPECT_EQ(owners, 1u) << GetParam().name << " needs one test that makes it happen";
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, DropReasons, testing::ValuesIn(kDropInfo),
+                         [](const testing::TestParamInfo<DropInfo>& info) {
+                           return std::string(info.param.name);
+                         });
+
+// The lab itself drops nothing that is in order.
+TEST(DropReasonsLab, PassesGoodPackets) {
+  Lab lab;
+  EXPECT_EQ(lab.in(request().esp(kIn, 1)), passed(request()));
+  EXPECT_EQ(lab.out(answer()).frames.size(), 1u);
+  EXPECT_EQ(lab.in(request().udp(1, 5060)), passed(request().udp(1, 5060)));
+}
+
+}  // namespace
+}  // namespace gmesp

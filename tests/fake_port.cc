@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/fake_port.h"
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+// What Packet::mbuf points to here.
+struct rte_mbuf {
+  uint8_t* memory;
+};
+
+namespace gmesp {
+
+namespace {
+
+std::atomic<size_t> live{0};
+
+struct Queues {
+  size_t rx_queues = 0;  // 0: number not taken
+  size_t tx_queues = 0;
+  std::array<std::deque<std::vector<uint8_t>>, 8> received;
+  std::array<std::vector<std::vector<uint8_t>>, 8> sent;
+};
+// By device number.
+std::array<Queues, 16> registry;
+
+}  // namespace
+
+Packet make_packet(const std::vector<uint8_t>& frame) {
+  auto* const memory =
+      static_cast<uint8_t*>(std::malloc(kHeadroomBytes + frame.size() + kTailroomBytes));
+  if (memory == nullptr) throw std::bad_alloc();
+  Packet packet;
+  packet.mbuf = new rte_mbuf{memory};
+  packet.data = memory + kHeadroomBytes;
+  packet.length = static_cast<uint16_t>(frame.size());
+  if (!frame.empty()) std::memcpy(packet.data, frame.data(), frame.size());
+  live.fetch_add(1, std::memory_order_relaxed);
+  return packet;
+}
+
+std::vector<uint8_t> frame_of(const Packet& packet) {
+  return {packet.data, packet.data + packet.length};
+}
+
+size_t live_packets() { return live.load(std::memory_order_relaxed); }
+
+void release(Packet& packet) {
+  std::free(packet.mbuf->memory);
+  delete packet.mbuf;
+  live.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Port::receive(Burst& burst, Counters&, PortCounters& port) {
+  if (!can_receive_) return;
+  auto& frames = registry[id_].received[queue_];
+  while (burst.room() > 0 && !frames.empty()) {
+    burst.push(make_packet(frames.front()));
+    frames.pop_front();
+    ++port.rx_packets;
+  }
+}
+
+void Port::transmit(Burst& burst, Counters&, PortCounters& port) {
+  if (!burst.empty() && !can_transmit_) throw std::logic_error("transmit without a queue");
+  for (Packet& packet : burst) {
+    registry[id_].sent[queue_].push_back(frame_of(packet));
+    ++port.tx_packets;
+    if (packet.kind != PacketKind::not_ip) port.tx_bytes += packet.ip_bytes();
+    release(packet);
+  }
+  burst.forget();
+}
+
+void Device::PoolDeleter::operator()(rte_mempool*) const {}  // there is no pool
+
+Device::Attached::~Attached() = default;
+
+// The device string is the number of one that FakeDevice has made.
+Device::Device(const DeviceConfig& config) {
+  attached_.id = static_cast<uint16_t>(std::stoul(config.device));
+  rx_queues_ = registry[attached_.id].rx_queues;
+  tx_queues_ = registry[attached_.id].tx_queues;
+}
+
+Device::~Device() = default;
+
+Port Device::port(size_t worker) const {
+  Port port;
+  port.id_ = attached_.id;
+  port.queue_ = static_cast<uint16_t>(worker);
+  port.can_receive_ = worker < rx_queues_;
+  port.can_transmit_ = worker < tx_queues_;
+  return port;
+}
+
+FakeDevice::FakeDevice(size_t rx_queues, size_t tx_queues) {
+  for (number_ = 0; registry.at(number_).rx_queues != 0; ++number_) {
+  }
+  registry[number_].rx_queues = rx_queues;
+  registry[number_].tx_queues = tx_queues;
+  device_ = std::make_unique<Device>(DeviceConfig{"fake", std::to_string(number_), 1500, 1});
+}
+
+FakeDevice::~FakeDevice() { registry[number_] = Queues{}; }
+
+void FakeDevice::feed(size_t queue, std::vector<uint8_t> frame) {
+  registry[number_].received.at(queue).push_back(std::move(frame));
+}
+
+std::vector<std::vector<uint8_t>> FakeDevice::take_sent() {
+  std::vector<std::vector<uint8_t>> frames;
+  for (auto& queue : registry[number_].sent) {
+    frames.insert(frames.end(), queue.begin(), queue.end());
+    queue.clear();
+  }
+  return frames;
+}
+
+}  // namespace gmesp

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Ports in memory in place of dataplane/dpdk/ (a link-time seam: link fake_port.cc instead of the
+// DPDK library). Every packet lies in memory of exactly kHeadroomBytes + frame + kTailroomBytes, so
+// that ASan sees one byte too far at either end, and is counted from its making to its release. No
+// EAL, no hugepages, no root.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/dpdk/port.h"
+#include "dataplane/packet.h"
+
+namespace gmesp {
+
+Packet make_packet(const std::vector<uint8_t>& frame);
+std::vector<uint8_t> frame_of(const Packet& packet);
+// Made and not yet released, in the whole process.
+size_t live_packets();
+
+// A device with queues that a test fills and empties; not while a worker's thread polls them.
+class FakeDevice {
+ public:
+  FakeDevice(size_t rx_queues, size_t tx_queues);
+  ~FakeDevice();
+  FakeDevice(const FakeDevice&) = delete;
+  FakeDevice& operator=(const FakeDevice&) = delete;
+
+  Port port(size_t worker) const { return device_->port(worker); }
+  size_t rx_queues() const { return device_->rx_queues(); }
+
+  void feed(size_t queue, std::vector<uint8_t> frame);
+  // What was sent on all queues since the last call.
+  std::vector<std::vector<uint8_t>> take_sent();
+
+ private:
+  size_t number_;
+  std::unique_ptr<Device> device_;
+};
+
+}  // namespace gmesp

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The gmespctl binary as people and scripts run it, against a control thread with real workers.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "control/listener.h"
+#include "tests/control_client.h"
+
+namespace gmesp {
+namespace {
+
+struct Outcome {
+  int status;
+  std::string output;  // of both streams
+};
+
+Outcome shell(const std::string& command) {
+  FILE* pipe = popen(("( " + command + " ) 2>&1").c_str(), "r");
+  std::string output;
+  char buffer[4096];
+  while (const size_t got = fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, got);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
+}
+
+std::vector<std::string> lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+const std::string kKeys =
+    "alg hmac-sha-1-96 auth-key 000102030405060708090a0b0c0d0e0f10111213 "
+    "ealg aes-cbc enc-key 0f0e0d0c0b0a09080706050403020100";
+
+std::string add_line(uint32_t spi) {
+  return "sa add dir in spi " + std::to_string(spi) +
+         " src 198.51.100.7 dst 192.0.2.1 proto any dport 5063 " + kKeys;
+}
+
+class GmespctlTest : public testing::Test {
+ protected:
+  std::string path_ = socket_path("ctl.sock");
+  RunningControl running_{path_, {.capacity = 65536}};
+
+  std::string program(const std::string& arguments) const {
+    return std::string(GMESP_GMESPCTL) + " -s " + path_ + " " + arguments;
+  }
+  Outcome run(const std::string& arguments) const { return shell(program(arguments)); }
+  Outcome run_script(const std::string& script, const std::string& arguments = "") const {
+    const std::string file = socket_path("script");
+    std::ofstream(file) << script;
+    const Outcome outcome = run(arguments + " -f " + file);
+    unlink(file.c_str());
+    return outcome;
+  }
+};
+
+TEST_F(GmespctlTest, DoesTheLifeOfAnSa) {
+  EXPECT_EQ(run(add_line(0x1001)).output, "added in 0x00001001\n");
+  EXPECT_EQ(run("sa count").output, "1 in, 0 out\n");
+  const Outcome list = run("sa list");
+  EXPECT_EQ(list.status, 0);
+  ASSERT_EQ(lines(list.output).size(), 2u) << list.output;
+  EXPECT_NE(list.output.find("198.51.100.7"), std::string::npos);
+  EXPECT_NE(run("sa show dir in spi 4097").output.find("hmac-sha-1-96"), std::string::npos);
+  EXPECT_EQ(run("sa delete dir in spi 0x1001").output, "deleted in 0x00001001\n");
+  const Outcome gone = run("sa delete dir in spi 0x1001");
+  EXPECT_EQ(gone.status, 1);
+  EXPECT_NE(gone.output.find("sa_not_found"), std::string::npos);
+  EXPECT_EQ(run("sa flush all").output, "0 SAs deleted\n");
+}
+
+TEST_F(GmespctlTest, ShowsTheEngineToPeople) {
+  const Outcome status = run("status");
+  EXPECT_EQ(status.status, 0);
+  EXPECT_NE(status.output.find("role pcscf"), std::string::npos);
+  EXPECT_NE(run("stats").output.find("protected_in"), std::string::npos);
+  EXPECT_NE(run("stats core 2").output.find("total"), std::string::npos);
+  EXPECT_EQ(run("stats core 77").status, 1);
+  const std::string drops = run("drops --explain").output;
+  for (const DropInfo& info : kDropInfo) {
+    EXPECT_NE(drops.find(info.meaning), std::string::npos) << info.name;
+  }
+}
+
+TEST_F(GmespctlTest, PrintsOneJsonObjectALine) {
+  const Outcome outcome =
+      run_script(add_line(256) + "\n" + add_line(256) + "\nnonsense\nsa count\n", "-j");
+  EXPECT_EQ(outcome.status, 1);
+  const std::vector<std::string> answers = lines(outcome.output);
+  ASSERT_EQ(answers.size(), 4u) << outcome.output;
+  const std::vector<std::string> codes{"", "spi_in_use", "usage", ""};
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(nlohmann::json::parse(answers[i]).value("code", ""), codes[i]);
+  }
+  EXPECT_EQ(nlohmann::json::parse(answers[3])["in"], 1);
+}
+
+TEST_F(GmespctlTest, ReadsScriptsWithQuotesCommentsAndNoLastNewline) {
+  const Outcome outcome = run_script(
+      "# all of it\n\n  sa   add dir \"in\" spi '256' src 198.51.100.7 dst 192.0.2.1\tproto any " +
+      kKeys + " # the first\r\nsa count");
+  EXPECT_EQ(outcome.output, "added in 0x00000100\n1 in, 0 out\n");
+  EXPECT_EQ(outcome.status, 0);
+}
+
+TEST_F(GmespctlTest, NamesTheLineOfAnErrorWithoutItsWords) {
+  const std::string secret = "00112233445566778899";
+  const Outcome outcome = run_script("sa count\nsa add dir in " + secret + " 1\n'open\n" +
+                                     add_line(256) + " window 7 \nsa list " + secret + "\n");
+  EXPECT_EQ(outcome.status, 1);
+  for (const char* place : {"line 2:", "line 3:", "line 4:", "line 5:"}) {
+    EXPECT_NE(outcome.output.find(place), std::string::npos) << place << outcome.output;
+  }
+  EXPECT_EQ(outcome.output.find(secret), std::string::npos) << outcome.output;
+}
+
+TEST_F(GmespctlTest, TakesKeysFromFiles) {
+  const std::string file = socket_path("key");
+  std::ofstream(file) << "000102030405060708090a0b0c0d0e0f\n";
+  const std::string command =
+      "sa add dir out spi 7 src 192.0.2.1 dst 198.51.100.7 proto udp alg hmac-md5-96 ealg null "
+      "auth-key @" +
+      file;
+  EXPECT_EQ(run(command).output, "added out 0x00000007\n");
+  unlink(file.c_str());
+  EXPECT_EQ(run(command).status, 2);
+}
+
+TEST_F(GmespctlTest, AnswersWhileItsInputStaysOpen) {
+  // The second command is written only when the answer to the first has come.
+  const Outcome outcome = shell(
+      "bash -c '"
+      "coproc " +
+      program("-f -") +
+      "; echo sa count >&${COPROC[1]}; read -r a <&${COPROC[0]}; "
+      "echo [$a]; echo sa flush >&${COPROC[1]}; "
+      "read -r b <&${COPROC[0]}; echo [$b]'");
+  EXPECT_EQ(outcome.output, "[0 in, 0 out]\n[0 SAs deleted]\n");
+}
+
+TEST_F(GmespctlTest, FollowsThePagesOfAListForPeople) {
+  std::string script;
+  for (uint32_t i = 0; i < 350; ++i) script += add_line(256 + i) + "\n";
+  ASSERT_EQ(run_script(script).status, 0);
+  EXPECT_EQ(lines(run("sa list").output).size(), 351u);  // one head
+  EXPECT_EQ(lines(run("sa list limit 20").output).size(), 21u);
+  const std::string json = run("-j sa list").output;
+  EXPECT_EQ(lines(json).size(), 1u);
+  EXPECT_TRUE(nlohmann::json::parse(json).contains("after"));
+  // What follows a list waits for all its pages.
+  const std::vector<std::string> both = lines(run_script("sa list\nsa count\n").output);
+  ASSERT_EQ(both.size(), 352u);
+  EXPECT_EQ(both.back(), "350 in, 0 out");
+}
+
+TEST_F(GmespctlTest, ExitsWithTheStatusOfTheManual) {
+  EXPECT_EQ(run("status").status, 0);
+  EXPECT_EQ(run("--help").status, 0);
+  EXPECT_EQ(run("sa show dir in spi 256").status, 1);
+  EXPECT_EQ(run("sa add dir in spi 1 src 198.51.100.7 dst 192.0.2.1 proto any " + kKeys).status, 1);
+  for (const std::string usage :
+       {"", "sa", "sa frobnicate", "status now", "sa delete dir in", "sa list limit", "--nonsense",
+        "-f /nonexistent", "-f - status", "sa delete dir in dir in spi 256"}) {
+    EXPECT_EQ(run(usage + " </dev/null").status, 2) << usage;
+  }
+  EXPECT_EQ(shell(std::string(GMESP_GMESPCTL) + " -s /nonexistent/x status").status, 3);
+  EXPECT_EQ(shell("GMESP_SOCKET=" + path_ + " " + GMESP_GMESPCTL + " status").status, 0);
+}
+
+TEST_F(GmespctlTest, TimesOutOnADaemonThatDoesNotAnswer) {
+  const std::string silent = socket_path("silent.sock");
+  const FileDescriptor listener = listen_on(silent, "");
+  const Outcome outcome =
+      shell(std::string(GMESP_GMESPCTL) + " -s " + silent + " --timeout 0.2 status");
+  EXPECT_EQ(outcome.status, 4);
+  EXPECT_NE(outcome.output.find("unknown"), std::string::npos);
+  unlink(silent.c_str());
+}
+
+TEST_F(GmespctlTest, SaysWhenItIsNotPermitted) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  // The binary's folder may be closed to others: a copy where everybody may go.
+  const std::string copy = socket_path("gmespctl");
+  ASSERT_EQ(shell("install -m 755 " + std::string(GMESP_GMESPCTL) + " " + copy).status, 0);
+  const Outcome outcome = shell("setpriv --reuid 65534 --regid 65534 --clear-groups " + copy +
+                                " -s " + path_ + " status");
+  EXPECT_EQ(outcome.status, 5) << outcome.output;
+  unlink(copy.c_str());
+}
+
+TEST_F(GmespctlTest, AddsManyFromAScriptInOrder) {
+  constexpr uint32_t kSas = 20000;
+  std::string script;
+  for (uint32_t i = 0; i < kSas; ++i) script += add_line(256 + i) + "\n";
+  const auto start = std::chrono::steady_clock::now();
+  const Outcome outcome = run_script(script);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::cout << static_cast<int>(kSas / took.count()) << " sa add per second\n";
+  EXPECT_EQ(outcome.status, 0);
+  const std::vector<std::string> answers = lines(outcome.output);
+  ASSERT_EQ(answers.size(), kSas);
+  for (uint32_t i = 0; i < kSas; ++i) {
+    char expected[32];
+    std::snprintf(expected, sizeof expected, "added in 0x%08x", 256 + i);
+    ASSERT_EQ(answers[i], expected);
+  }
+  EXPECT_EQ(run("sa flush").output, "20000 SAs deleted\n");
+}
+
+}  // namespace
+}  // namespace gmesp

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ICMP errors of the host that would carry back to the wire, in clear, what came in under ESP
+// (DESIGN 3: dropped under their own reason).
+#include "tests/path_lab.h"
+
+namespace gmesp {
+namespace {
+
+constexpr uint16_t kOpenPort = 5060;
+
+struct Quote {
+  Address ue;
+  Address pcscf;
+  std::vector<uint8_t> error_types;
+};
+const Quote kQuotes[] = {{kUe4, kPcscf4, {3, 4, 5, 11, 12}}, {kUe6, kPcscf6, {1, 2, 3, 4, 127}}};
+
+// A packet that came in under ESP must not go back in clear inside the host's complaint about it.
+TEST(IcmpError, IsDroppedWhenItQuotesAProtectedPort) {
+  for (const Quote& quote : kQuotes) {
+    PathLab lab;
+    const auto quoting = [&](uint8_t type, const PacketBuilder& packet) {
+      return PacketBuilder().ip(quote.pcscf, quote.ue).icmp(type, packet.ip_packet());
+    };
+    const PacketBuilder from_ue = PacketBuilder().ip(quote.ue, quote.pcscf).payload("secret");
+    for (const uint8_t type : quote.error_types) {
+      for (const bool tcp : {false, true}) {
+        const auto packet = [&](uint16_t from, uint16_t to) {
+          return tcp ? PacketBuilder(from_ue).tcp(from, to) : PacketBuilder(from_ue).udp(from, to);
+        };
+        EXPECT_EQ(lab.out(quoting(type, packet(kUePort, kPcscfPort))),
+                  dropped(Drop::icmp_quotes_protected));
+        EXPECT_EQ(lab.out(quoting(type, packet(kPcscfPort, kUePort))),
+                  dropped(Drop::icmp_quotes_protected));
+        const PacketBuilder open = quoting(type, packet(kUePort, kOpenPort));
+        EXPECT_EQ(lab.out(open), passed(open));
+      }
+    }
+  }
+}
+
+// Ports that only an SA protects: in its direction and in its peer's.
+TEST(IcmpError, IsDroppedWhenItQuotesTheFlowOfAnSa) {
+  for (const Quote& quote : kQuotes) {
+    PathLab lab;
+    lab.install_out({Suite::md5_null, 0x4000, {quote.pcscf, quote.ue, 7000, 7001}});
+    const PacketBuilder asked = PacketBuilder().ip(quote.ue, quote.pcscf).udp(7001, 7000);
+    const PacketBuilder answered = PacketBuilder().ip(quote.pcscf, quote.ue).udp(7000, 7001);
+    const PacketBuilder other = PacketBuilder().ip(quote.ue, quote.pcscf).udp(7001, 7002);
+    const auto quoting = [&](const PacketBuilder& packet) {
+      return PacketBuilder().ip(quote.pcscf, quote.ue).icmp(3, packet.ip_packet());
+    };
+    EXPECT_EQ(lab.out(quoting(asked)), dropped(Drop::icmp_quotes_protected));
+    EXPECT_EQ(lab.out(quoting(answered)), dropped(Drop::icmp_quotes_protected));
+    EXPECT_EQ(lab.out(quoting(other)), passed(quoting(other)));
+  }
+}
+
+// What cannot be read cannot be cleared, up to the byte that makes it readable.
+TEST(IcmpError, IsDroppedWhenItsQuoteIsCutOffBeforeThePorts) {
+  for (const Quote& quote : kQuotes) {
+    PathLab lab;
+    const bool v4 = quote.ue.is_v4();
+    const Bytes whole = PacketBuilder().ip(quote.ue, quote.pcscf).udp(9, kOpenPort).ip_packet();
+    const size_t readable = (v4 ? 20u : 40u) + 4;
+    for (size_t bytes = 0; bytes <= whole.size(); ++bytes) {
+      const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(bytes));
+      const PacketBuilder error =
+          PacketBuilder().ip(quote.pcscf, quote.ue).icmp(quote.error_types[0], cut);
+      EXPECT_EQ(lab.out(error),
+                bytes < readable ? dropped(Drop::icmp_quotes_protected) : passed(error))
+          << bytes;
+    }
+  }
+}
+
+TEST(IcmpError, IsDroppedWhenItHidesTheQuotedPorts) {
+  PathLab lab;
+  const auto quoting = [](const Bytes& quote) {
+    return PacketBuilder().ip(kPcscf6, kUe6).icmp(1, quote);
+  };
+  const auto asked = [](uint16_t port) { return PacketBuilder().ip(kUe6, kPcscf6).udp(9, port); };
+  // Extension headers are read through.
+  for (const uint16_t port : {kPcscfPort, kOpenPort}) {
+    const PacketBuilder error =
+        quoting(asked(port).hop_by_hop().routing().inside().destination_options().ip_packet());
+    EXPECT_EQ(lab.out(error),
+              port == kPcscfPort ? dropped(Drop::icmp_quotes_protected) : passed(error));
+  }
+  // A fragment has no ports; garbage has no headers.
+  EXPECT_EQ(lab.out(quoting(asked(kOpenPort).fragment_header().ip_packet())),
+            dropped(Drop::icmp_quotes_protected));
+  EXPECT_EQ(lab.out(quoting(Bytes(80, 0))), dropped(Drop::icmp_quotes_protected));
+  EXPECT_EQ(lab.out(quoting(Bytes(80, 0xff))), dropped(Drop::icmp_quotes_protected));
+}
+
+// RFC 4861 4.5: target and destination, then options that quote. The addresses in front can be
+// made to look like a harmless packet.
+TEST(IcmpError, NeverGoesOutAsAnIpv6Redirect) {
+  PathLab lab;
+  const Bytes quoted = PacketBuilder().ip(kUe6, kPcscf6).udp(kUePort, kPcscfPort).ip_packet();
+  Bytes looks_harmless = PacketBuilder().ip(kUe4, kPcscf4).udp(1, 2).ip_packet();
+  looks_harmless.resize(32);
+  Bytes plain_addresses = concat(Bytes(kUe6.bytes.begin(), kUe6.bytes.end()),
+                                 Bytes(kUe6.bytes.begin(), kUe6.bytes.end()));
+  for (Bytes body : {plain_addresses, looks_harmless}) {
+    append(body, {4, 7, 0, 0, 0, 0, 0, 0});
+    append(body, quoted);
+    EXPECT_EQ(lab.out(PacketBuilder().ip(kPcscf6, kUe6).icmp(137, body)),
+              dropped(Drop::icmp_quotes_protected));
+  }
+}
+
+// From outside they are the rules' business: they carry nothing that the sender did not have.
+TEST(IcmpError, FromTheAccessSideIsLeftToTheRules) {
+  PathLab lab;
+  const PacketBuilder error =
+      PacketBuilder()
+          .ip(kUe6, kPcscf6)
+          .icmp(1, PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort).ip_packet());
+  EXPECT_EQ(lab.in(error), passed(error));
+}
+
+}  // namespace
+}  // namespace gmesp

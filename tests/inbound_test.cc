@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Inbound: RFC 4303 3.4 and RFC 4301 5.2, packet in, packet or drop reason out.
+#include "dataplane/inbound.h"
+
+#include "tests/path_lab.h"
+
+namespace gmesp {
+namespace {
+
+PacketBuilder request(const Address& ue = kUe6, const Address& pcscf = kPcscf6) {
+  return PacketBuilder().ip(ue, pcscf).udp(kUePort, kPcscfPort).payload("REGISTER sip:ims SIP/2.0");
+}
+
+TestSa sa_for(const Address& ue, const Address& pcscf, Suite suite = Suite::sha1_aes_cbc) {
+  return {suite, 0x10002, {ue, pcscf, kUePort, kPcscfPort}};
+}
+
+struct Family {
+  Address ue;
+  Address pcscf;
+};
+const Family kFamilies[] = {{kUe4, kPcscf4}, {kUe6, kPcscf6}};
+
+TEST(Inbound, RestoresThePlainPacketOfEverySuiteAndFamily) {
+  for (const SuiteInfo& info : kSuites) {
+    for (const Family& family : kFamilies) {
+      for (const size_t bytes : {0u, 1u, 13u, 64u, 500u, 1300u}) {
+        PathLab lab;
+        const TestSa sa = sa_for(family.ue, family.pcscf, info.suite);
+        lab.install_in(sa);
+        PacketBuilder packet = request(family.ue, family.pcscf).payload(bytes);
+        EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, 1)), passed(packet))
+            << suite_label(info.suite) << ' ' << bytes;
+        EXPECT_EQ(lab.counters.protected_in, 1u);
+      }
+    }
+  }
+}
+
+// The whole frame around the ESP part stays: MAC addresses, tags, priority tag (id 0), QinQ.
+TEST(Inbound, KeepsMacAddressesAndVlanTags) {
+  PathLab lab;
+  lab.install_in(sa_for(kUe6, kPcscf6));
+  const PacketBuilder tagged[] = {request().vlan(7), request().vlan(0xe000),
+                                  request().vlan(100, EtherType::qinq).vlan(7)};
+  uint32_t number = 0;
+  for (const PacketBuilder& packet : tagged) {
+    EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa_for(kUe6, kPcscf6), ++number)), passed(packet));
+  }
+}
+
+TEST(Inbound, KeepsIpv4OptionsInFrontOfEsp) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe4, kPcscf4);
+  lab.install_in(sa);
+  const Bytes router_alert{0x94, 4, 0, 0};  // RFC 2113
+  uint32_t number = 0;
+  for (const Bytes& options : {router_alert, Bytes(40, 1)}) {
+    const PacketBuilder packet = request(kUe4, kPcscf4).ip_options(options);
+    EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, ++number)), passed(packet));
+  }
+}
+
+// RFC 4303 3.1.1: ESP stands behind hop-by-hop and routing headers; destination options may stand
+// before it, inside it, or both.
+TEST(Inbound, FindsEspBehindIpv6ExtensionHeaders) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa);
+  const PacketBuilder packets[] = {
+      request().hop_by_hop(),
+      request().routing(),
+      request().destination_options(),
+      request().hop_by_hop(16).destination_options().routing(),
+      request().hop_by_hop().routing().destination_options(24),
+      request().inside().destination_options(),
+      request().hop_by_hop().routing().inside().destination_options(16).destination_options(),
+  };
+  uint32_t number = 0;
+  for (const PacketBuilder& packet : packets) {
+    EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, ++number)), passed(packet)) << number;
+  }
+}
+
+TEST(Inbound, DropsFragmentsBeforeAndInsideEsp) {
+  PathLab lab;
+  lab.install_in(sa_for(kUe6, kPcscf6));
+  lab.install_in({Suite::md5_null, 0x20000, {kUe4, kPcscf4}});
+  const TestSa sa6 = sa_for(kUe6, kPcscf6);
+  EXPECT_EQ(lab.in(request().fragment_header().esp(sa6, 1)), dropped(Drop::fragment));
+  EXPECT_EQ(lab.in(request().hop_by_hop().fragment_header().esp(sa6, 2)), dropped(Drop::fragment));
+  EXPECT_EQ(lab.in(request().inside().fragment_header().esp(sa6, 3)), dropped(Drop::fragment));
+  EXPECT_EQ(lab.in(request().inside().destination_options().fragment_header().esp(sa6, 4)),
+            dropped(Drop::fragment));
+  const TestSa sa4{Suite::md5_null, 0x20000, {kUe4, kPcscf4}};
+  for (const int bits : {0x2000, 0x0001, 0x1fff, 0x2001}) {
+    EXPECT_EQ(lab.in(request(kUe4, kPcscf4).esp(sa4, 1).fragment_bits(static_cast<uint16_t>(bits))),
+              dropped(Drop::fragment));
+  }
+}
+
+TEST(Inbound, TakesThePaddingOfAShortFrameForNoPartOfEsp) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe4, kPcscf4, Suite::md5_null);
+  lab.install_in(sa);
+  const PacketBuilder packet = request(kUe4, kPcscf4).payload("");
+  EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, 1).frame_padding(6)), passed(packet));
+}
+
+// RFC 4301 5.2 step 4: the protected packet against its own SA's selector.
+TEST(Inbound, ChecksTheSelectorOfTheInnerPacket) {
+  const Address other6 = *parse_address("2001:db8:1::6");
+  const Selector whole{kUe6, kPcscf6, kUePort, kPcscfPort};
+  Selector udp = whole, tcp = whole, any_ports = whole, any_source_port = whole;
+  udp.protocol = Protocol::udp;
+  tcp.protocol = Protocol::tcp;
+  any_ports.source_port = any_ports.destination_port = Selector::kAnyPort;
+  any_source_port.source_port = Selector::kAnyPort;
+  const PacketBuilder base = PacketBuilder().payload("x");
+  const auto udp_packet = [&](uint16_t from, uint16_t to) {
+    return PacketBuilder(base).udp(from, to);
+  };
+  const auto tcp_packet = [&](uint16_t from, uint16_t to) {
+    return PacketBuilder(base).tcp(from, to);
+  };
+  const struct {
+    Selector selector;
+    PacketBuilder packet;
+    bool matches;
+  } rows[] = {
+      {whole, udp_packet(5100, 6101), true},
+      {whole, tcp_packet(5100, 6101), true},
+      {whole, udp_packet(5101, 6101), false},
+      {whole, udp_packet(5100, 6100), false},
+      {whole, udp_packet(6101, 5100), false},
+      {whole, udp_packet(5100, 6101).ip(other6, kPcscf6), false},
+      {whole, udp_packet(5100, 6101).ip(kUe6, other6), false},
+      {whole, udp_packet(5100, 6101).ip(kPcscf6, kUe6), false},
+      {udp, udp_packet(5100, 6101), true},
+      {udp, tcp_packet(5100, 6101), false},
+      {tcp, tcp_packet(5100, 6101), true},
+      {tcp, udp_packet(5100, 6101), false},
+      {any_ports, udp_packet(1, 2), true},
+      {any_ports, tcp_packet(65535, 1), true},
+      {any_ports, PacketBuilder().icmp(128), false},
+      {any_ports, PacketBuilder().content(Protocol::ah, Bytes(24)), false},
+      {any_ports, PacketBuilder().content(Protocol::esp, Bytes(24)), false},
+      {any_ports, PacketBuilder().content(Protocol::hop_by_hop, Bytes(24)), false},
+      {any_source_port, udp_packet(9, 6101), true},
+      {any_source_port, udp_packet(9, 6102), false},
+  };
+  size_t number = 0;
+  for (const auto& row : rows) {
+    PathLab lab;
+    const TestSa sa{Suite::aes_gcm, 0x777, row.selector};
+    const SaIndex index = lab.install_in(sa);
+    const Outcome expected = row.matches ? passed(row.packet) : dropped(Drop::selector_mismatch);
+    EXPECT_EQ(lab.in(PacketBuilder(row.packet).esp(sa, 1)), expected) << "row " << number;
+    EXPECT_EQ(lab.sad.sas().record(lab.sad.sas()[index]).selector_mismatches,
+              row.matches ? 0u : 1u);
+    ++number;
+  }
+}
+
+// RFC 4303 2.6: after the ICV, so the number counts as received.
+TEST(Inbound, DropsDummyPacketsAndMovesTheWindow) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  const SaIndex index = lab.install_in(sa);
+  EXPECT_EQ(lab.in(request().esp(sa, 9).esp_next_header(Protocol::none)),
+            dropped(Drop::dummy_packet));
+  EXPECT_EQ(lab.sad.sas()[index].window.highest(), SequenceNumber{9});
+  EXPECT_EQ(lab.in(request().esp(sa, 9)), dropped(Drop::replayed));
+  EXPECT_TRUE(PathLab::take_events(lab.sad).empty()) << "a dummy is no use of the SA";
+}
+
+// RFC 4303 2.4: up to 255 bytes of padding, more than the block needs.
+TEST(Inbound, AcceptsEveryLengthOfDefaultPadding) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6, Suite::sha1_null);
+  lab.install_in(sa);
+  const PacketBuilder packet = request().payload("12");  // 8 + 2 + 2 bytes: aligned
+  Bytes padding;
+  for (uint32_t length = 0; length <= 252; length += 4) {
+    EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, length + 1).esp_padding(padding)),
+              passed(packet));
+    for (int i = 0; i < 4; ++i) padding.push_back(static_cast<uint8_t>(padding.size() + 1));
+  }
+}
+
+TEST(Inbound, ChecksPaddingBytesUnlessToldToIgnoreThem) {
+  const TestSa sa = sa_for(kUe6, kPcscf6, Suite::md5_aes_cbc);
+  const PacketBuilder packet = request().payload("1234");  // 2 bytes short of a block
+  const Bytes wrong[] = {
+      {1, 3}, {0, 0}, {2, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 19}};
+  for (const bool strict : {true, false}) {
+    PathConfig config;
+    config.check_padding = strict;
+    PathLab lab(open_policy(), config);
+    lab.install_in(sa);
+    uint32_t number = 0;
+    for (const Bytes& padding : wrong) {
+      const Outcome expected = strict ? dropped(Drop::bad_padding) : passed(packet);
+      EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, ++number).esp_padding(padding)), expected);
+    }
+  }
+}
+
+// RFC 4303 2.7: trailing bytes reach the host, whose UDP takes the UDP length's worth.
+TEST(Inbound, LeavesTrafficFlowPaddingToTheUdpLength) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe4, kPcscf4, Suite::sha1_null);
+  lab.install_in(sa);
+  const PacketBuilder packet = request(kUe4, kPcscf4).payload("REGISTER");
+  const Outcome outcome =
+      lab.in(PacketBuilder(packet).esp(sa, 1).traffic_flow_padding(Bytes(100, 0xee)));
+  ASSERT_EQ(outcome.frames.size(), 1u);
+  const Frame& frame = outcome.frames[0];
+  const Frame plain = packet.frame();
+  ASSERT_EQ(frame.size(), plain.size() + 100);
+  // Behind the IP header all is as sent, the UDP length with it; the IP length bounds the rest.
+  EXPECT_TRUE(std::equal(plain.begin() + 34, plain.end(), frame.begin() + 34));
+  EXPECT_EQ(internet_checksum(Bytes(frame.begin() + 14, frame.begin() + 34)), 0);
+}
+
+TEST(Inbound, DropsAnInnerPacketThatEndsInsideItsTransportHeader) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa);
+  uint32_t number = 0;
+  for (const Protocol protocol : {Protocol::udp, Protocol::tcp}) {
+    const size_t whole = protocol == Protocol::udp ? sizeof(UdpHeader) : sizeof(TcpHeader);
+    for (size_t bytes = 0; bytes < whole; ++bytes) {
+      const Bytes cut(bytes, 0x13);
+      EXPECT_EQ(lab.in(PacketBuilder().content(protocol, cut).esp(sa, ++number)),
+                dropped(Drop::transport_runt));
+    }
+  }
+}
+
+TEST(Inbound, DropsCutOffDestinationOptionsInsideEsp) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa);
+  const Bytes beyond{17, 3, 1, 4, 0, 0, 0, 0};  // says 32 bytes
+  EXPECT_EQ(lab.in(PacketBuilder().content(Protocol::destination_options, beyond).esp(sa, 1)),
+            dropped(Drop::malformed_extension_header));
+  EXPECT_EQ(lab.in(PacketBuilder().content(Protocol::destination_options, {17}).esp(sa, 2)),
+            dropped(Drop::malformed_extension_header));
+}
+
+// PUB-04, once per SA, whoever comes first; again only for another SA.
+TEST(Inbound, ReportsTheFirstUseOfAnSaOnce) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  const SaIndex index = lab.install_in(sa);
+  EXPECT_EQ(lab.in(request().udp(1, 2).esp(sa, 1)), dropped(Drop::selector_mismatch));
+  EXPECT_TRUE(PathLab::take_events(lab.sad).empty()) << "only a packet that passes all checks";
+  lab.in({request().esp(sa, 2).frame(), request().esp(sa, 3).frame()});
+  EXPECT_EQ(PathLab::take_events(lab.sad), std::vector{SaEventKind::first_use});
+  lab.in(request().esp(sa, 4));
+  EXPECT_TRUE(PathLab::take_events(lab.sad).empty());
+  const SaRecord& record = lab.sad.sas().record(lab.sad.sas()[index]);
+  EXPECT_EQ(record.packets, 3u);
+  EXPECT_EQ(record.bytes, 3 * request().ip_packet().size());
+  EXPECT_EQ(record.last_used_tsc, lab.now_tsc);
+}
+
+// Or an attacker keeps a dead SA in use with packets that he cannot even sign.
+TEST(Inbound, LeavesTheIdleTimerAloneWhenACheckFails) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  const SaIndex index = lab.install_in(sa);
+  lab.in(request().esp(sa, 1));
+  const uint64_t used = lab.now_tsc;
+  lab.now_tsc += 1000;
+  Frame forged = request().esp(sa, 2).frame();
+  forged.back() ^= 1;
+  EXPECT_EQ(lab.in(forged), dropped(Drop::icv_mismatch));
+  EXPECT_EQ(lab.in(request().esp(sa, 1)), dropped(Drop::replayed));
+  EXPECT_EQ(lab.in(request().udp(1, 2).esp(sa, 3)), dropped(Drop::selector_mismatch));
+  const SaRecord& record = lab.sad.sas().record(lab.sad.sas()[index]);
+  EXPECT_EQ(record.last_used_tsc, used);
+  EXPECT_EQ(record.icv_failures, 1u);
+  EXPECT_EQ(record.replayed, 1u);
+}
+
+}  // namespace
+}  // namespace gmesp

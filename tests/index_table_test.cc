@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/index_table.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <map>
+#include <vector>
+
+namespace gmesp {
+namespace {
+
+SaIndex find(const IndexTable& table, IndexTable::Key key, SaIndex index) {
+  return table.find(key, [index](SaIndex other) { return other == index; });
+}
+
+bool has_any(const IndexTable& table, IndexTable::Key key) {
+  return table.find(key, [](SaIndex) { return true; }) != kNoSa;
+}
+
+TEST(IndexTable, FindsNothingWhileEmpty) {
+  const IndexTable table(100);
+  for (uint32_t place = 0; place < 200; ++place) EXPECT_FALSE(has_any(table, {place, place + 1}));
+}
+
+TEST(IndexTable, EntriesWithOneTagAreToldApartByThePredicate) {
+  IndexTable table(100);
+  constexpr IndexTable::Key kKey{77, 5};
+  for (uint32_t i = 0; i < 100; ++i) table.insert(kKey, SaIndex{i});
+  for (uint32_t i = 0; i < 100; ++i) EXPECT_EQ(find(table, kKey, SaIndex{i}), SaIndex{i});
+  EXPECT_EQ(find(table, kKey, SaIndex{100}), kNoSa);
+  EXPECT_FALSE(has_any(table, {77, 6}));
+}
+
+TEST(IndexTable, ReplaceKeepsThePlaceAndChangesTheIndex) {
+  IndexTable table(20);
+  for (uint32_t i = 0; i < 20; ++i) table.insert({3, 9}, SaIndex{i});
+  table.replace({3, 9}, SaIndex{19}, SaIndex{500});
+  EXPECT_EQ(find(table, {3, 9}, SaIndex{19}), kNoSa);
+  EXPECT_EQ(find(table, {3, 9}, SaIndex{500}), SaIndex{500});
+}
+
+// The last bucket's neighbour is the first.
+TEST(IndexTable, OverflowGoesRoundTheEnd) {
+  IndexTable table(30);
+  constexpr IndexTable::Key kLast{0xffffffff, 1};
+  for (uint32_t i = 0; i < 30; ++i) table.insert(kLast, SaIndex{i});
+  for (uint32_t i = 0; i < 30; ++i) {
+    EXPECT_EQ(find(table, kLast, SaIndex{i}), SaIndex{i});
+    table.remove(kLast, SaIndex{i});
+    EXPECT_EQ(find(table, kLast, SaIndex{i}), kNoSa);
+  }
+}
+
+// 16 entries at most, in 8 buckets of 7. In turn each bucket is filled, passed by one entry, and
+// emptied again: at the end every bucket says that something lies further on.
+TEST(IndexTable, LookUpEndsWhenEveryBucketHasBeenPassed) {
+  IndexTable table(16);
+  uint32_t next_index = 0;
+  for (uint32_t place = 0; place < 8; ++place) {
+    const IndexTable::Key key{place, 1};
+    const uint32_t first = next_index;
+    const uint32_t fillers = place == 0 ? 7 : 6;  // one entry that passed the bucket before is here
+    for (uint32_t i = 0; i <= fillers; ++i) table.insert(key, SaIndex{next_index++});
+    for (uint32_t i = 0; i < fillers; ++i) table.remove(key, SaIndex{first + i});
+  }
+  for (uint32_t place = 0; place < 8; ++place) EXPECT_FALSE(has_any(table, {place, 2}));
+}
+
+// An overflow that is gone costs later look-ups nothing: they stop at their own bucket again.
+TEST(IndexTable, ADeletedOverflowLeavesNoTrace) {
+  IndexTable table(100);
+  for (uint32_t i = 0; i <= 7; ++i) table.insert({3, 1}, SaIndex{i});  // the last one overflows
+  table.remove({3, 1}, SaIndex{7});
+  table.insert({4, 1}, SaIndex{8});
+  EXPECT_EQ(find(table, {3, 1}, SaIndex{8}), kNoSa);
+  EXPECT_EQ(find(table, {4, 1}, SaIndex{8}), SaIndex{8});
+}
+
+struct Entry {
+  IndexTable::Key key;
+  SaIndex index;
+};
+
+// Few places and tags, so that buckets overflow and tags meet; both ends of the table.
+rc::Gen<IndexTable::Key> crowded_key() {
+  return rc::gen::map(rc::gen::tuple(rc::gen::element<uint32_t>(0, 1, 2, 0xffffffff, 0xfffffffe),
+                                     rc::gen::element<uint32_t>(1, 2, 0xffffffff)),
+                      [](const auto& key) {
+                        return IndexTable::Key{std::get<0>(key), std::get<1>(key)};
+                      });
+}
+
+// What one storm leaves, beside the table.
+class Model {
+ public:
+  explicit Model(size_t capacity) : table_(capacity), capacity_(capacity) {}
+
+  void insert(IndexTable::Key key) {
+    if (entries_.size() == capacity_) return remove(entries_.size() / 2);
+    entries_.push_back({key, SaIndex{next_index_++}});
+    table_.insert(key, entries_.back().index);
+  }
+  void remove(size_t pick) {
+    if (entries_.empty()) return;
+    const auto it = entries_.begin() + static_cast<std::ptrdiff_t>(pick % entries_.size());
+    table_.remove(it->key, it->index);
+    removed_.push_back(*it);
+    entries_.erase(it);
+  }
+  void replace(size_t pick) {
+    if (entries_.empty()) return;
+    Entry& entry = entries_[pick % entries_.size()];
+    removed_.push_back(entry);
+    table_.replace(entry.key, entry.index, SaIndex{next_index_});
+    entry.index = SaIndex{next_index_++};
+  }
+  void remove_all() {
+    while (!entries_.empty()) remove(entries_.size() - 1);
+  }
+  bool agrees() const {
+    for (const Entry& entry : entries_) {
+      if (find(table_, entry.key, entry.index) != entry.index) return false;
+    }
+    for (const Entry& entry : removed_) {
+      if (find(table_, entry.key, entry.index) != kNoSa) return false;
+    }
+    return true;
+  }
+
+ private:
+  IndexTable table_;
+  size_t capacity_;
+  std::vector<Entry> entries_;
+  std::vector<Entry> removed_;
+  uint32_t next_index_ = 0;
+};
+
+TEST(IndexTable, EqualsAModelUnderStormsOfInsertAndDelete) {
+  EXPECT_TRUE(rc::check([] {
+    Model model(*rc::gen::element<size_t>(1, 3, 4, 7, 8, 16, 31, 64));
+    const auto steps = *rc::gen::scale(
+        4, rc::gen::container<std::vector<std::tuple<int, IndexTable::Key, size_t>>>(rc::gen::tuple(
+               rc::gen::inRange(0, 10), crowded_key(), rc::gen::inRange<size_t>(0, 64))));
+    for (const auto& [kind, key, pick] : steps) {
+      if (kind < 6) {
+        model.insert(key);
+      } else if (kind < 9) {
+        model.remove(pick);
+      } else {
+        model.replace(pick);
+      }
+    }
+    RC_ASSERT(model.agrees());
+    model.remove_all();
+    RC_ASSERT(model.agrees());
+  }));
+}
+
+}  // namespace
+}  // namespace gmesp

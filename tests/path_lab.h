@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Both packet paths of one worker without the worker: frames in, frames and drop reasons out.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <vector>
+
+#include "dataplane/inbound.h"
+#include "dataplane/outbound.h"
+#include "tests/fake_port.h"
+#include "tests/packet_builder.h"
+
+namespace gmesp {
+
+// What became of the frames of one burst.
+struct Outcome {
+  std::vector<Frame> frames;
+  std::map<Drop, uint64_t> drops;
+
+  friend bool operator==(const Outcome&, const Outcome&) = default;
+  friend void PrintTo(const Outcome& outcome, std::ostream* stream) {
+    for (const auto& [drop, count] : outcome.drops) {
+      *stream << count << " x " << drop_info(drop).name << "; ";
+    }
+    for (const Frame& frame : outcome.frames) *stream << testing::PrintToString(frame) << "; ";
+  }
+};
+
+inline Outcome passed(const Frame& frame) { return {{frame}, {}}; }
+inline Outcome passed(const PacketBuilder& builder) { return passed(builder.frame()); }
+inline Outcome dropped(Drop reason, uint64_t count = 1) { return {{}, {{reason, count}}}; }
+
+// Role pcscf with one protected port; everything else in clear is allowed.
+inline Policy open_policy() {
+  Policy policy;
+  policy.protected_ports.set(kPcscfPort);
+  policy.rules = {{"all", true, true, Match::any, {}, {}, true}};
+  return policy;
+}
+
+class PathLab {
+ public:
+  explicit PathLab(const Policy& policy = open_policy(), const PathConfig& config = {},
+                   InstructionSet instruction_set = InstructionSet::best)
+      : policy_(policy),
+        keys_(kCapacity, instruction_set),
+        multi_buffer_(instruction_set),
+        inbound_(config, sad, keys_, multi_buffer_, cleartext_, steerer_, counters),
+        outbound_(config, spd, keys_, multi_buffer_, cleartext_, steerer_, counters) {}
+  ~PathLab() { EXPECT_EQ(live_packets(), 0u) << "packets neither forwarded nor freed"; }
+
+  SaIndex install_in(const TestSa& sa, uint16_t window = 64, uint32_t seen = 0) {
+    return install_in(sa, sa.keys(), window, seen);
+  }
+  SaIndex install_in(const TestSa& sa, const EspKeys& keys, uint16_t window, uint32_t seen) {
+    const SaIndex index{next_index_++};
+    const size_t words = ReplayWindow::outside_words(window);
+    if (words != 0) windows_.push_back(std::make_unique<uint64_t[]>(words));
+    const KeySlot slot = keys_.store(sa.suite, Direction::in, keys).value();
+    const auto error =
+        sad.install({index, Spi{sa.spi}, slot, sa.suite, window, SequenceNumber{seen},
+                     words != 0 ? windows_.back().get() : nullptr, sa.selector});
+    EXPECT_FALSE(error) << "install";
+    ports.add(sa.selector.destination_port);
+    return index;
+  }
+  SaIndex install_out(const TestSa& sa, uint32_t last_sent = 0) {
+    return install_out(sa, sa.keys(), last_sent);
+  }
+  SaIndex install_out(const TestSa& sa, const EspKeys& keys, uint32_t last_sent) {
+    const SaIndex index{next_index_++};
+    const KeySlot slot = keys_.store(sa.suite, Direction::out, keys).value();
+    const auto error =
+        spd.install({index, Spi{sa.spi}, slot, sa.suite, SequenceNumber{last_sent}, sa.selector});
+    EXPECT_FALSE(error) << "install";
+    ports.add(sa.selector.source_port);
+    return index;
+  }
+
+  // At most one burst of frames, from the access port or from the host.
+  Outcome in(const std::vector<Frame>& frames) {
+    return run(frames, [&](Burst& burst) { inbound_.run(burst, now_tsc); });
+  }
+  Outcome out(const std::vector<Frame>& frames) {
+    return run(frames, [&](Burst& burst) { outbound_.run(burst, now_tsc); });
+  }
+  Outcome in(const Frame& frame) { return in(std::vector<Frame>{frame}); }
+  Outcome out(const Frame& frame) { return out(std::vector<Frame>{frame}); }
+  Outcome in(const PacketBuilder& builder) { return in(builder.frame()); }
+  Outcome out(const PacketBuilder& builder) { return out(builder.frame()); }
+
+  // The events that wait on SAs of a direction, taken.
+  template <typename Table>
+  static std::vector<SaEventKind> take_events(Table& table) {
+    std::vector<SaEventKind> kinds;
+    table.sas().deliver_events([&](SaIndex, SaEventKind kind) {
+      kinds.push_back(kind);
+      return true;
+    });
+    return kinds;
+  }
+
+ private:
+  static constexpr size_t kCapacity = 256;
+
+  Policy policy_;
+  KeyStore keys_;
+  MultiBuffer multi_buffer_;
+  std::vector<std::unique_ptr<uint64_t[]>> windows_;
+  uint32_t next_index_ = 0;
+
+ public:
+  uint64_t now_tsc = 1'000'000;
+  Counters counters;
+  Sad sad{kCapacity};
+  Spd spd{kCapacity, 42};
+  ProtectedPorts ports{policy_};
+
+ private:
+  template <typename Path>
+  Outcome run(const std::vector<Frame>& frames, Path&& path) {
+    const Counters before = counters;
+    Burst burst;
+    for (const Frame& frame : frames) burst.push(make_packet(frame));
+    path(burst);
+    Outcome outcome;
+    for (const Packet& packet : burst) outcome.frames.push_back(frame_of(packet));
+    for (const DropInfo& info : kDropInfo) {
+      const uint64_t more = counters[info.drop] - before[info.drop];
+      if (more != 0) outcome.drops[info.drop] = more;
+    }
+    return outcome;
+  }
+
+  Cleartext cleartext_{policy_, ports, spd};
+  Steering steering_{1};
+  SteeringMesh mesh_{1};
+  Steerer steerer_{0, steering_, mesh_, counters};
+  Inbound inbound_;
+  Outbound outbound_;
+};
+
+}  // namespace gmesp

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// State events stay on their SA until somebody takes them (DESIGN 2: they are never lost).
+#include "dataplane/sa_table.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <set>
+#include <utility>
+
+namespace gmesp {
+namespace {
+
+using Event = std::pair<uint32_t, SaEventKind>;
+using Table = SaTable<OutboundSa>;
+
+void place(Table& table, uint32_t index) {
+  OutboundSa sa;
+  sa.spi = Spi{1000 + index};
+  table.place(SaIndex{index}, sa);
+}
+
+void raise(Table& table, uint32_t index, SaEventKind kind) {
+  table.raise(table[SaIndex{index}], kind);
+}
+
+// Takes as many events as there is room for.
+std::multiset<Event> deliver(Table& table, size_t room, bool& finished) {
+  std::multiset<Event> taken;
+  finished = table.deliver_events([&](SaIndex index, SaEventKind kind) {
+    if (taken.size() == room) return false;
+    taken.emplace(static_cast<uint32_t>(index), kind);
+    return true;
+  });
+  return taken;
+}
+
+std::multiset<Event> deliver_all(Table& table) {
+  bool finished = false;
+  auto taken = deliver(table, SIZE_MAX, finished);
+  EXPECT_TRUE(finished);
+  return taken;
+}
+
+TEST(SaTable, AnEventIsDeliveredOnceHoweverOftenItWasRaised) {
+  Table table(4);
+  place(table, 2);
+  raise(table, 2, SaEventKind::first_use);
+  raise(table, 2, SaEventKind::first_use);
+  EXPECT_EQ(deliver_all(table), (std::multiset<Event>{{2, SaEventKind::first_use}}));
+  EXPECT_TRUE(deliver_all(table).empty());
+  raise(table, 2, SaEventKind::first_use);
+  EXPECT_EQ(deliver_all(table).size(), 1u);
+}
+
+TEST(SaTable, AnSaCanHaveSeveralEvents) {
+  Table table(4);
+  place(table, 0);
+  raise(table, 0, SaEventKind::sequence_exhausted);
+  raise(table, 0, SaEventKind::sequence_soft_limit);
+  EXPECT_EQ(deliver_all(table), (std::multiset<Event>{{0, SaEventKind::sequence_soft_limit},
+                                                      {0, SaEventKind::sequence_exhausted}}));
+}
+
+TEST(SaTable, EventsWaitForRoomWithoutLoss) {
+  Table table(100);
+  for (uint32_t i = 0; i < 100; ++i) {
+    place(table, i);
+    raise(table, i, SaEventKind::first_use);
+    raise(table, i, SaEventKind::sequence_soft_limit);
+  }
+  std::multiset<Event> all;
+  bool finished = false;
+  while (!finished) all.merge(deliver(table, 7, finished));
+  EXPECT_EQ(all.size(), 200u);
+  EXPECT_EQ(std::set<Event>(all.begin(), all.end()).size(), 200u);
+}
+
+// First, middle and last of the list of SAs that wait.
+TEST(SaTable, ADeletedSaTakesItsEventsWithItAndNoOthers) {
+  for (const uint32_t deleted : {0u, 1u, 2u}) {
+    Table table(3);
+    std::multiset<Event> expected;
+    for (uint32_t i = 0; i < 3; ++i) {
+      place(table, i);
+      raise(table, i, SaEventKind::first_use);
+      if (i != deleted) expected.emplace(i, SaEventKind::first_use);
+    }
+    table.clear(SaIndex{deleted});
+    place(table, deleted);
+    EXPECT_EQ(deliver_all(table), expected) << deleted;
+  }
+}
+
+TEST(SaTable, EqualsASetUnderStormsOfEventsAndDeletes) {
+  EXPECT_TRUE(rc::check([] {
+    constexpr uint32_t kCapacity = 6;
+    const auto steps =
+        *rc::gen::container<std::vector<std::tuple<int, uint32_t, SaEventKind, size_t>>>(
+            rc::gen::tuple(rc::gen::inRange(0, 4), rc::gen::inRange<uint32_t>(0, kCapacity),
+                           rc::gen::element(SaEventKind::first_use, SaEventKind::sequence_exhausted,
+                                            SaEventKind::sequence_soft_limit),
+                           rc::gen::inRange<size_t>(0, 4)));
+    Table table(kCapacity);
+    for (uint32_t i = 0; i < kCapacity; ++i) place(table, i);
+    std::set<Event> waiting;
+    for (const auto& [step, index, kind, room] : steps) {
+      if (step == 0) {
+        bool finished = false;
+        for (const Event& event : deliver(table, room, finished)) {
+          RC_ASSERT(waiting.erase(event) == 1u);
+        }
+        RC_ASSERT(finished == waiting.empty());
+      } else if (step == 1) {
+        table.clear(SaIndex{index});
+        place(table, index);
+        std::erase_if(waiting, [i = index](const Event& event) { return event.first == i; });
+      } else {
+        raise(table, index, kind);
+        waiting.emplace(index, kind);
+      }
+    }
+    for (const Event& event : deliver_all(table)) RC_ASSERT(waiting.erase(event) == 1u);
+    RC_ASSERT(waiting.empty());
+  }));
+}
+
+}  // namespace
+}  // namespace gmesp

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One worker: commands, acknowledgements and events between its bursts (DESIGN 2, 4).
+#include "tests/worker_lab.h"
+
+namespace gmesp {
+namespace {
+
+constexpr SaIndex kIndex{7};
+
+PacketBuilder request() {
+  return PacketBuilder().udp(kUePort, kPcscfPort).payload("REGISTER sip:ims SIP/2.0");
+}
+PacketBuilder answer() {
+  return PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort).payload("SIP/2.0 200 OK");
+}
+const TestSa kIn{Suite::sha1_aes_cbc, 0x10002, {kUe6, kPcscf6, kUePort, kPcscfPort}};
+const TestSa kOut{Suite::sha1_aes_cbc, 0x20003, {kPcscf6, kUe6, kPcscfPort, kUePort}};
+
+// INT-53: "Installed" is the promise that the next packet is served.
+TEST(Worker, ServesAnSaFromItsAcknowledgementOn) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  lab.access.feed(0, request().esp(kIn, 1).frame());
+  lab.host.feed(0, answer().frame());
+  lab.settle();
+  EXPECT_TRUE(lab.host.take_sent().empty() && lab.access.take_sent().empty());
+  EXPECT_EQ(lab.counters(0)[Drop::unknown_spi], 1u);
+  EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], 1u);
+
+  lab.command(lab.install_in(kIn, kIndex));
+  lab.command(lab.install_out(kOut, kIndex));
+  EXPECT_TRUE(lab.take_events().empty());
+  lab.settle();
+  const auto installed = lab.take<Installed>();
+  ASSERT_EQ(installed.size(), 2u);
+  EXPECT_EQ(installed[0].direction, Direction::in);
+  EXPECT_EQ(installed[1].direction, Direction::out);
+  EXPECT_EQ(installed[0].index, kIndex);
+  lab.access.feed(0, request().esp(kIn, 1).frame());
+  lab.host.feed(0, answer().frame());
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent(), std::vector<Frame>{request().frame()});
+  const auto sent = lab.access.take_sent();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_TRUE(
+      reference::open(kOut.suite, kOut.keys(), std::span(sent[0]).subspan(answer().esp_offset())));
+  lab.expect_conserved();
+}
+
+TEST(Worker, InstallsBeforeItServesThePacketsOfTheSameRound) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  lab.command(lab.install_in(kIn, kIndex));
+  lab.access.feed(0, request().esp(kIn, 1).frame());
+  lab.workers[0]->poll();
+  EXPECT_EQ(lab.host.take_sent(), std::vector<Frame>{request().frame()});
+}
+
+TEST(Worker, RefusesWhatDoesNotFitAndChangesNothing) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  TestSa other_spi = kIn;
+  other_spi.spi = 0x30000;
+  lab.command(lab.install_in(kIn, kIndex));
+  lab.command(lab.install_in(other_spi, kIndex));
+  lab.command(lab.install_in(kIn, SaIndex{8}));
+  lab.command(lab.install_in(other_spi, SaIndex{64}));
+  lab.command(lab.install_out(kOut, kIndex));
+  lab.command(lab.install_out(kOut, kIndex));
+  lab.command(lab.install_out(kOut, SaIndex{0xffffffff}));
+  lab.settle();
+  const auto rejected = lab.take<Rejected>();
+  const InstallError expected[] = {InstallError::index_in_use, InstallError::spi_in_use,
+                                   InstallError::table_full, InstallError::index_in_use,
+                                   InstallError::table_full};
+  ASSERT_EQ(rejected.size(), std::size(expected));
+  for (size_t i = 0; i < rejected.size(); ++i) EXPECT_EQ(rejected[i].error, expected[i]) << i;
+  lab.access.feed(0, request().esp(kIn, 1).frame());
+  lab.access.feed(0, request().esp(other_spi, 1).frame());
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent(), std::vector<Frame>{request().frame()});
+  EXPECT_EQ(lab.counters(0)[Drop::unknown_spi], 1u);
+}
+
+// "Deleted" is the promise that key, window and index are the control thread's again, whatever
+// packets of the SA are on their way.
+TEST(Worker, ForgetsAnSaWithItsPacketsAlreadyQueuedAndMoreToCome) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  const InstallInbound in = lab.install_in(kIn, kIndex);
+  const InstallOutbound out = lab.install_out(kOut, kIndex);
+  lab.command(in);
+  lab.command(out);
+  for (uint32_t n = 1; n <= 3; ++n) lab.access.feed(0, request().esp(kIn, n).frame());
+  lab.host.feed(0, answer().frame());
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent().size(), 3u);
+  EXPECT_EQ(lab.access.take_sent().size(), 1u);
+  lab.take_events();
+
+  for (uint32_t n = 4; n <= 6; ++n) lab.access.feed(0, request().esp(kIn, n).frame());
+  lab.host.feed(0, answer().frame());
+  lab.command(DeleteSa{Direction::in, kIndex});
+  lab.command(DeleteSa{Direction::out, kIndex});
+  lab.access.feed(0, request().esp(kIn, 7).frame());
+  lab.workers[0]->poll();
+  EXPECT_EQ(lab.take<Deleted>().size(), 2u);
+  lab.keys.release(in.key, kIn.suite);
+  lab.keys.release(out.key, kOut.suite);
+  lab.access.feed(0, request().esp(kIn, 8).frame());
+  lab.settle();
+  EXPECT_TRUE(lab.host.take_sent().empty() && lab.access.take_sent().empty());
+  EXPECT_EQ(lab.counters(0)[Drop::unknown_spi], 5u);
+  EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], 1u);
+  lab.expect_conserved();
+}
+
+TEST(Worker, StartsAfreshWhenAnSaTakesThePlaceOfADeletedOne) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  TestSa again = kIn;
+  again.suite = Suite::aes_gcm;
+  lab.command(lab.install_in(kIn, kIndex));
+  lab.access.feed(0, request().esp(kIn, 50).frame());
+  lab.settle();
+  lab.command(DeleteSa{Direction::in, kIndex});
+  lab.command(lab.install_in(again, kIndex));
+  lab.access.feed(0, request().esp(kIn, 51).frame());
+  lab.access.feed(0, request().esp(again, 1).frame());
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent().size(), 2u);
+  EXPECT_EQ(lab.counters(0)[Drop::icv_mismatch], 1u) << "the old key's packet";
+  EXPECT_EQ(lab.take<SaUse>().size(), 2u) << "each SA has its own first use";
+}
+
+TEST(Worker, AnswersQueriesWithWhatTheSaHasSeen) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  lab.command(lab.install_in(kIn, kIndex));
+  lab.command(lab.install_out(kOut, SaIndex{9}, 1000));
+  lab.command(QuerySa{Direction::in, kIndex});
+  lab.settle();
+  const auto fresh = lab.take<SaStatus>();
+  ASSERT_EQ(fresh.size(), 1u);
+  EXPECT_EQ(fresh[0].packets, 0u);
+  EXPECT_EQ(fresh[0].idle_ns, UINT64_MAX);
+
+  Frame forged = request().esp(kIn, 12).frame();
+  forged.back() ^= 1;
+  for (const Frame& frame : {request().esp(kIn, 10).frame(), request().esp(kIn, 10).frame(), forged,
+                             request().udp(1, 2).esp(kIn, 11).frame()}) {
+    lab.access.feed(0, frame);
+  }
+  lab.host.feed(0, answer().frame());
+  lab.settle();
+  lab.command(QuerySa{Direction::in, kIndex});
+  lab.command(QuerySa{Direction::out, SaIndex{9}});
+  lab.settle();
+  const auto status = lab.take<SaStatus>();
+  ASSERT_EQ(status.size(), 2u);
+  EXPECT_EQ(status[0].index, kIndex);
+  EXPECT_EQ(status[0].sequence, SequenceNumber{11});
+  EXPECT_EQ(status[0].packets, 1u);
+  EXPECT_EQ(status[0].bytes, request().ip_packet().size());
+  EXPECT_EQ(status[0].replayed, 1u);
+  EXPECT_EQ(status[0].icv_failures, 1u);
+  EXPECT_EQ(status[0].selector_mismatches, 1u);
+  EXPECT_LT(status[0].idle_ns, 60'000'000'000u);
+  EXPECT_EQ(status[1].direction, Direction::out);
+  EXPECT_EQ(status[1].sequence, SequenceNumber{1001});
+  EXPECT_EQ(status[1].packets, 1u);
+}
+
+// DESIGN 2: state events are sticky. Answers have their half of the ring whatever happens.
+TEST(Worker, KeepsEventsWhileTheRingIsFullAndDeliversEachOnce) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  const TestSa exhausted{Suite::md5_null, 0x900, {kPcscf6, kUe6, 1, 2}};
+  lab.command(lab.install_in(kIn, kIndex));
+  lab.command(lab.install_out(exhausted, kIndex, 0xfffffffe));
+  lab.settle();
+  lab.take_events();
+  for (size_t i = 0; i < WorkerChannel::kCommands; ++i) {
+    lab.command(QuerySa{Direction::in, kIndex});
+    lab.workers[0]->poll();
+  }
+  lab.access.feed(0, request().esp(kIn, 1).frame());
+  for (int i = 0; i < 3; ++i) lab.host.feed(0, PacketBuilder().ip(kPcscf6, kUe6).udp(1, 2).frame());
+  lab.settle();
+  EXPECT_GT(lab.counters(0).events_delayed, 0u);
+  std::vector<SaUse> uses;
+  size_t answers = 0;
+  for (const SaEvent& event : lab.take_events()) {
+    if (const auto* use = std::get_if<SaUse>(&event)) uses.push_back(*use);
+    if (std::get_if<SaStatus>(&event) != nullptr) ++answers;
+  }
+  EXPECT_EQ(answers, WorkerChannel::kCommands);
+  lab.settle();
+  for (const SaUse& use : lab.take<SaUse>()) uses.push_back(use);
+  lab.settle();
+  EXPECT_TRUE(lab.take_events().empty());
+  uint8_t seen[2] = {0, 0};
+  for (const SaUse& use : uses)
+    seen[static_cast<size_t>(use.direction)] |= static_cast<uint8_t>(use.kind);
+  EXPECT_EQ(uses.size(), 4u);
+  EXPECT_EQ(seen[0], static_cast<uint8_t>(SaEventKind::first_use));
+  EXPECT_EQ(seen[1], static_cast<uint8_t>(SaEventKind::first_use) |
+                         static_cast<uint8_t>(SaEventKind::sequence_soft_limit) |
+                         static_cast<uint8_t>(SaEventKind::sequence_exhausted));
+}
+
+TEST(Worker, ForgetsTheEventsOfADeletedSa) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  for (uint32_t i = 0; i < 3; ++i) {
+    lab.command(lab.install_in({Suite::md5_null, 0x1000 + i, {kUe6, kPcscf6}}, SaIndex{i}));
+  }
+  lab.settle();
+  lab.take_events();
+  for (size_t i = 0; i < WorkerChannel::kCommands; ++i) {
+    lab.command(QuerySa{Direction::in, SaIndex{0}});
+    lab.workers[0]->poll();
+  }
+  for (uint32_t i = 0; i < 3; ++i) {
+    const TestSa sa{Suite::md5_null, 0x1000 + i, {kUe6, kPcscf6}};
+    lab.access.feed(0, request().esp(sa, 1).frame());
+  }
+  lab.settle();
+  lab.take_events();
+  lab.command(DeleteSa{Direction::in, SaIndex{1}});
+  lab.settle();
+  std::vector<SaIndex> used;
+  for (const SaUse& use : lab.take<SaUse>()) used.push_back(use.index);
+  std::sort(used.begin(), used.end());
+  EXPECT_EQ(used, (std::vector{SaIndex{0}, SaIndex{2}}));
+}
+
+// INT-35, on the worker's own clock: the tsc_hz of the lab is 1 GHz.
+TEST(Worker, HoldsThePortsOfAUesSaAfterItsEnd) {
+  const AssumeRole role(worker_thread);
+  for (const uint32_t hold_s : {0u, 1000u}) {
+    WorkerLab::Shape shape;
+    shape.policy.role = Role::ue;
+    shape.policy.protected_port_hold_s = hold_s;
+    WorkerLab lab(shape);
+    // At the UE: `in` comes from the P-CSCF, and the UE's port is local.
+    const TestSa in{Suite::md5_null, 0x800, {kPcscf6, kUe6, kPcscfPort, kUePort}};
+    const auto clear = [&] {
+      lab.access.feed(0, PacketBuilder().ip(kPcscf6, kUe6).udp(1, kUePort).frame());
+    };
+    lab.command(lab.install_in(in, kIndex));
+    clear();
+    lab.settle();
+    EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], 1u);
+    lab.command(DeleteSa{Direction::in, kIndex});
+    lab.settle();
+    clear();
+    lab.settle();
+    EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], hold_s == 0 ? 1u : 2u);
+  }
+}
+
+TEST(Worker, ForwardsFramesOfOtherKindsAsTheyAre) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  const Frame arp = ethernet_frame({}, EtherType::arp, Bytes(46, 1));
+  const Frame echo = PacketBuilder().icmp(128).vlan(9).frame_padding(3).frame();
+  lab.access.feed(0, arp);
+  lab.access.feed(0, echo);
+  lab.host.feed(0, arp);
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent(), (std::vector<Frame>{arp, echo}));
+  EXPECT_EQ(lab.access.take_sent(), std::vector<Frame>{arp});
+  const Counters counters = lab.counters(0);
+  EXPECT_EQ(counters.access.rx_packets, 2u);
+  EXPECT_EQ(counters.host.tx_packets, 2u);
+  EXPECT_EQ(counters.bypassed_in, 2u);
+  EXPECT_EQ(counters.access.rx_bytes, counters.host.tx_bytes);
+  EXPECT_EQ(counters.host.rx_bytes, 0u);
+  lab.expect_conserved();
+}
+
+}  // namespace
+}  // namespace gmesp

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Several workers: every UE at one of them, whichever queue its packets come by (DESIGN 2).
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <set>
+#include <string_view>
+#include <thread>
+
+#include "tests/worker_lab.h"
+
+namespace gmesp {
+namespace {
+
+// The n-th UE and what it says to the P-CSCF and hears from it; n-th of either family by turns.
+struct Ue {
+  explicit Ue(uint32_t n)
+      : address(n % 2 == 0 ? *parse_address("192.0.2." + std::to_string(10 + n))
+                           : *parse_address("2001:db8:1::" + std::to_string(10 + n))),
+        pcscf(n % 2 == 0 ? kPcscf4 : kPcscf6),
+        in{kSuites[n % kSuiteCount].suite, 0x1000 + n, {address, pcscf, kUePort, kPcscfPort}},
+        out{kSuites[n % kSuiteCount].suite, 0x2000 + n, {pcscf, address, kPcscfPort, kUePort}},
+        index{n} {}
+  PacketBuilder request() const {
+    return PacketBuilder().ip(address, pcscf).udp(kUePort, kPcscfPort).payload("REGISTER");
+  }
+  PacketBuilder answer() const {
+    return PacketBuilder().ip(pcscf, address).udp(kPcscfPort, kUePort).payload("200 OK");
+  }
+
+  Address address;
+  Address pcscf;
+  TestSa in;
+  TestSa out;
+  SaIndex index;
+};
+
+constexpr uint32_t kUes = 40;
+
+std::vector<Ue> all_ues() {
+  std::vector<Ue> ues;
+  for (uint32_t n = 0; n < kUes; ++n) ues.emplace_back(n);
+  return ues;
+}
+
+void install_all(WorkerLab& lab, const std::vector<Ue>& ues) {
+  for (const Ue& ue : ues) {
+    const size_t owner = lab.owner(ue.in);
+    EXPECT_EQ(owner, lab.owner(ue.out)) << "both directions of a UE end at one worker";
+    lab.command(lab.install_in(ue.in, ue.index), owner);
+    lab.command(lab.install_out(ue.out, ue.index), owner);
+  }
+}
+
+void feed_all(WorkerLab& lab, const std::vector<Ue>& ues, uint32_t round) {
+  for (const Ue& ue : ues) {
+    const size_t queue = (round + static_cast<uint32_t>(ue.index)) % lab.access.rx_queues();
+    lab.access.feed(queue, ue.request().esp(ue.in, round).frame());
+    lab.host.feed(queue, ue.answer().frame());
+  }
+}
+
+// Frames in whatever order they came.
+std::multiset<std::string_view> unordered(const std::vector<Frame>& frames) {
+  std::multiset<std::string_view> views;
+  for (const Frame& frame : frames) {
+    views.emplace(reinterpret_cast<const char*>(frame.data()), frame.size());
+  }
+  return views;
+}
+
+struct Row {
+  size_t workers;
+  size_t queues;
+};
+constexpr Row kRows[] = {{2, 1}, {2, 2}, {4, 1}, {4, 2}, {4, 4}};
+
+TEST(Workers, ServeEveryUeWhicheverQueueItComesBy) {
+  const AssumeRole role(worker_thread);
+  const std::vector<Ue> ues = all_ues();
+  for (const Row& row : kRows) {
+    WorkerLab::Shape shape;
+    shape.workers = row.workers;
+    shape.queues = row.queues;
+    WorkerLab lab(shape);
+    install_all(lab, ues);
+    lab.settle();
+    for (uint32_t round = 1; round <= 4; ++round) {
+      feed_all(lab, ues, round);
+      lab.settle();
+      std::vector<Frame> requests;
+      for (const Ue& ue : ues) requests.push_back(ue.request().frame());
+      const std::vector<Frame> delivered = lab.host.take_sent();
+      EXPECT_EQ(unordered(delivered), unordered(requests));
+      EXPECT_EQ(lab.access.take_sent().size(), ues.size());
+    }
+    const Counters sum = lab.sum();
+    EXPECT_EQ(sum.protected_in, 4 * kUes);
+    EXPECT_EQ(sum.protected_out, 4 * kUes);
+    EXPECT_GT(sum.steered, 0u);
+    EXPECT_EQ(sum.steered_for_tx > 0, row.queues < row.workers);
+    for (size_t i = 0; i < row.workers; ++i) {
+      EXPECT_GT(lab.counters(i).protected_in, 0u) << "some UEs belong to each worker";
+      EXPECT_EQ(lab.counters(i).protected_in, lab.counters(i).protected_out);
+    }
+    lab.expect_conserved();
+  }
+}
+
+// The owner sees what it needs for its verdict: cleartext goes to it too.
+TEST(Workers, SteerCleartextToTheOwnerOfItsAddresses) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  shape.policy.role = Role::ue;
+  WorkerLab lab(shape);
+  for (const Ue& ue : all_ues()) {
+    const TestSa in{Suite::md5_null, ue.in.spi, {ue.pcscf, ue.address, kPcscfPort, kUePort}};
+    if (lab.owner(in) != 1) continue;
+    lab.command(lab.install_in(in, ue.index), 1);
+    lab.access.feed(0, PacketBuilder().ip(ue.pcscf, ue.address).udp(1, kUePort).frame());
+    break;
+  }
+  lab.workers[1]->poll();
+  lab.settle();
+  EXPECT_EQ(lab.counters(1)[Drop::cleartext_on_protected_port], 1u);
+  EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], 0u);
+  lab.expect_conserved();
+}
+
+TEST(Workers, KeepFramesThatAreNotIpWhereTheyCameIn) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  shape.queues = 2;
+  WorkerLab lab(shape);
+  const Frame arp = ethernet_frame({}, EtherType::arp, Bytes(28, 1));
+  for (const size_t queue : {0u, 1u}) lab.access.feed(queue, arp);
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent().size(), 2u);
+  EXPECT_EQ(lab.sum().steered, 0u);
+  EXPECT_EQ(lab.counters(1).host.tx_packets, 1u);
+}
+
+TEST(Workers, CountWhatAFullSteeringRingDoesNotTake) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  const Ue& remote =
+      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  constexpr uint64_t kExcess = 30;
+  for (uint64_t i = 0; i < SteeringMesh::kRingCapacity + kExcess; ++i) {
+    lab.access.feed(0, remote.request().udp(1, 2).frame());
+  }
+  while (lab.workers[0]->poll()) {
+  }
+  EXPECT_EQ(lab.counters(0)[Drop::steering_full], kExcess);
+  EXPECT_EQ(lab.counters(0).steered, SteeringMesh::kRingCapacity);
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent().size(), SteeringMesh::kRingCapacity);
+  lab.expect_conserved();
+}
+
+// The other way: worker 1 hands back what only worker 0 can send. Each round of worker 0 takes half
+// of a burst from that ring and puts a whole one into the other.
+TEST(Workers, CountWhatTheTransmittersRingDoesNotTake) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  const Ue& remote =
+      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  constexpr size_t kRounds = 4;
+  const auto feed = [&](size_t frames) {
+    for (size_t i = 0; i < frames; ++i) lab.access.feed(0, remote.request().udp(1, 2).frame());
+  };
+  feed(SteeringMesh::kRingCapacity);
+  while (lab.workers[0]->poll()) {
+  }
+  while (lab.workers[1]->poll()) {
+  }
+  EXPECT_EQ(lab.counters(1).steered_for_tx, SteeringMesh::kRingCapacity);
+  feed(kRounds * Burst::kCapacity);
+  for (size_t i = 0; i < kRounds; ++i) lab.workers[0]->poll();
+  while (lab.workers[1]->poll()) {
+  }
+  EXPECT_EQ(lab.counters(1)[Drop::steering_full], kRounds * Burst::kCapacity / 2);
+  lab.settle();
+  EXPECT_EQ(lab.sum().steered_for_tx, lab.host.take_sent().size());
+  lab.expect_conserved();
+}
+
+// An SA deleted while its packets wait in the ring between the workers.
+TEST(Workers, DropPacketsWhoseSaIsDeletedWhileTheyAreSteered) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  const Ue& remote =
+      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const InstallInbound in = lab.install_in(remote.in, remote.index);
+  lab.command(in, 1);
+  lab.settle();
+  for (uint32_t n = 1; n <= 5; ++n) lab.access.feed(0, remote.request().esp(remote.in, n).frame());
+  lab.workers[0]->poll();
+  lab.command(DeleteSa{Direction::in, remote.index}, 1);
+  lab.workers[1]->poll();
+  EXPECT_EQ(lab.take<Deleted>(1).size(), 1u);
+  lab.keys.release(in.key, remote.in.suite);
+  lab.settle();
+  EXPECT_EQ(lab.counters(1)[Drop::unknown_spi], 5u);
+  lab.expect_conserved();
+}
+
+void run_worker(Worker& worker) {
+  const AssumeRole role(worker_thread);
+  worker.run();
+}
+
+// For TSan: two workers on their own threads, the control thread installing, asking, deleting and
+// reading counters meanwhile.
+TEST(Workers, RunOnThreadsOfTheirOwn) {
+  constexpr uint32_t kRounds = 20;
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  shape.idle = Idle::adaptive;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  for (uint32_t round = 1; round <= kRounds; ++round) feed_all(lab, ues, round);
+  install_all(lab, ues);
+  std::vector<std::thread> threads;
+  for (const auto& worker : lab.workers) threads.emplace_back(run_worker, std::ref(*worker));
+
+  size_t installed = 0, deleted = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const auto received = [&] {
+    uint64_t packets = 0;
+    for (const auto& channel : lab.channels) {
+      const Counters counters = channel->counters.read();
+      packets += counters.access.rx_packets + counters.host.rx_packets;
+    }
+    return packets;
+  };
+  while ((received() < 2 * kUes * kRounds || installed < 2 * kUes) &&
+         std::chrono::steady_clock::now() < deadline) {
+    for (size_t i = 0; i < 2; ++i) installed += lab.take<Installed>(i).size();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(installed, 2 * kUes);
+  for (const Ue& ue : ues) lab.command(DeleteSa{Direction::in, ue.index}, lab.owner(ue.in));
+  while (deleted < kUes && std::chrono::steady_clock::now() < deadline) {
+    for (size_t i = 0; i < 2; ++i) deleted += lab.take<Deleted>(i).size();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(deleted, kUes);
+  for (const auto& channel : lab.channels) channel->stop.store(true);
+  for (std::thread& thread : threads) thread.join();
+  const AssumeRole role(worker_thread);
+  lab.settle();  // what was between the workers when they stopped
+  EXPECT_EQ(lab.sum().access.rx_packets, kUes * kRounds);
+  lab.expect_conserved();
+}
+
+}  // namespace
+}  // namespace gmesp
