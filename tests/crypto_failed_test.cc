@@ -27,12 +27,12 @@ TEST(CryptoFailed, NoUnfinishedPacketLeaves) {
   lab.install_out(kOut);
   std::vector<Frame> frames;
   for (size_t i = 0; i < 10; ++i) {
-    frames.push_back(PacketBuilder().ip(kPcscf6, kUe6).udp(1, 2).payload(i).frame());
+    frames.push_back(PacketBuilder().ip(kPcscf6, kUe6).udp(1, 2).payload("secret").frame());
   }
   const Outcome outcome = lab.out(frames);
   EXPECT_EQ(outcome.drops, (std::map<Drop, uint64_t>{{Drop::crypto_failed, 5}}));
   ASSERT_EQ(outcome.frames.size(), 5u);
-  for (size_t i = 0; i < 5; ++i) {  // the even ones, told by their numbers
+  for (size_t i = 0; i < 5; ++i) {  // every second one, told by its sequence number
     EXPECT_EQ(outcome.frames[i][54 + 7], 2 * i + 1);
   }
   EXPECT_EQ(lab.counters.protected_out, 5u);
@@ -43,7 +43,7 @@ TEST(CryptoFailed, AnUnfinishedInboundPacketHasNoGoodIcv) {
   const SaIndex index = lab.install_in(kIn);
   std::vector<Frame> frames, expected;
   for (uint32_t n = 1; n <= 4; ++n) {
-    const PacketBuilder packet = PacketBuilder().udp(1, 2).payload(n);
+    const PacketBuilder packet = PacketBuilder().udp(1, 2).payload("secret");
     frames.push_back(PacketBuilder(packet).esp(kIn, n).frame());
     if (n % 2 == 1) expected.push_back(packet.frame());
   }
