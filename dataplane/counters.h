@@ -58,10 +58,10 @@ struct DropInfo {
 };
 
 inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
-    {Drop::multi_segment, "multi_segment", "DESIGN 3", "frame spread over several buffers"},
-    {Drop::shared_buffer, "shared_buffer", "DESIGN 3",
+    {Drop::multi_segment, "multi_segment", "DPDK rte_mbuf", "frame spread over several buffers"},
+    {Drop::shared_buffer, "shared_buffer", "DPDK rte_mbuf",
      "buffer that somebody else holds too; never written to"},
-    {Drop::no_room, "no_room", "DESIGN 3",
+    {Drop::no_room, "no_room", "DPDK rte_mbuf",
      "buffer without room for the ESP header or trailer: raise the port's mtu"},
     {Drop::runt, "runt", "RFC 791 3.1", "frame ends inside its Ethernet, VLAN or IP header"},
     {Drop::malformed_ip, "malformed_ip", "RFC 1122 3.2.1",
@@ -72,7 +72,7 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
      "IP fragment; ESP protects whole datagrams only"},
     {Drop::transport_runt, "transport_runt", "RFC 768, RFC 9293",
      "packet ends inside its UDP or TCP header"},
-    {Drop::steering_full, "steering_full", "DESIGN 2",
+    {Drop::steering_full, "steering_full", "DPDK RSS",
      "ring to the worker that owns this UE is full"},
     {Drop::reserved_spi, "reserved_spi", "RFC 4303 2.1", "ESP with SPI 0..255"},
     {Drop::unknown_spi, "unknown_spi", "RFC 4303 3.4.2", "ESP with an SPI that no SA has"},
@@ -90,7 +90,7 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
      "unprotected packet to or from a protected port"},
     {Drop::spoofed_source, "spoofed_source", "TS 33.203 Annex J",
      "own or core address as source on the access side"},
-    {Drop::icmp_quotes_protected, "icmp_quotes_protected", "DESIGN 3",
+    {Drop::icmp_quotes_protected, "icmp_quotes_protected", "RFC 4301 6",
      "ICMP error of the host that would carry a protected packet in clear"},
     {Drop::policy_rule, "policy_rule", "RFC 4301 4.4.1", "unprotected packet that a rule drops"},
     {Drop::policy_default, "policy_default", "RFC 4301 4.4.1",
@@ -103,7 +103,7 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
      "SA has used its last sequence number"},
     {Drop::crypto_failed, "crypto_failed", "RFC 4303 3.3.2",
      "encryption not completed by the crypto library"},
-    {Drop::frame_exceeds_mtu, "frame_exceeds_mtu", "RFC 1122 3.3.2",
+    {Drop::frame_exceeds_mtu, "frame_exceeds_mtu", "RFC 1122 3.3.3",
      "packet longer than the MTU of the port it leaves by"},
     {Drop::tx_full, "tx_full", "DPDK rte_eth_tx_burst", "port did not take the frame"},
 }};
@@ -131,8 +131,8 @@ struct PortCounters {
 struct Counters {
   PortCounters access;
   PortCounters host;
-  uint64_t protected_in = 0;   // ESP packets verified and passed to the host
-  uint64_t protected_out = 0;  // packets sent as ESP
+  uint64_t protected_in = 0;   // ESP packets verified, handed to the host port
+  uint64_t protected_out = 0;  // packets made ESP, handed to the access port
   uint64_t bypassed_in = 0;    // cleartext that policy passed
   uint64_t bypassed_out = 0;
   uint64_t steered = 0;         // handed to the worker that owns the UE

@@ -44,9 +44,6 @@ constexpr bool growth_fits_every_buffer() {
 static_assert(growth_fits_every_buffer(),
               "Port::receive promises room for one ESP header and trailer");
 
-// The ESP part of a packet: SPI up to and with the ICV.
-inline uint8_t* esp_start(const Packet& packet) { return packet.payload(); }
-
 // Makes room for header and trailer at the payload, writes SPI, number, padding 1, 2, 3, ... and
 // trailer, and mends the IP header (RFC 4303 3.3.2.1). IV and ICV are left to the crypto stage. The
 // packet is trimmed to IP and the result fits 65,535 bytes.

@@ -11,8 +11,6 @@ namespace gmesp {
 
 namespace {
 
-constexpr Spi kFirstUnreservedSpi{256};  // RFC 4303 2.1
-
 Spi spi_of(const Packet& packet) {
   return Spi{packet.header<EspHeader>(packet.payload_offset).spi.host()};
 }
@@ -24,7 +22,7 @@ SequenceNumber sequence_number_of(const Packet& packet) {
 }  // namespace
 
 void Inbound::run(Burst& burst, uint64_t now_tsc) {
-  burst.filter(counters_, [&](Packet& p) { return receive(p); });  // RFC 4301 5.2 step 1
+  burst.filter(counters_, [&](Packet& p) { return demultiplex(p); });  // RFC 4301 5.2 step 2
   if (steerer_.has_others()) {
     burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });
   }
@@ -45,7 +43,10 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
   burst.filter(counters_, [&](Packet& p) { return update_replay(p); });   // 3.4.3, after the ICV
   burst.filter(counters_, [&](Packet& p) { return strip(p); });           // 3.4.4.1, 2.4 to 2.6
   burst.filter(counters_, [&](Packet& p) { return check_selector(p); });  // RFC 4301 5.2 step 4
-  for (Packet& p : burst) record_use(p, now_tsc);                         // PUB-04
+  for (Packet& p : burst) clamp(p);                                       // RFC 9293 3.7.1
+  for (Packet& p : burst) {  // TS 24.229 5.2.2: the first use of an SA is an event
+    sad_.sas().record_use(*p.inbound_sa, p.ip_bytes(), now_tsc);
+  }
   counters_.protected_in += burst.size();
 
   cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
@@ -63,7 +64,7 @@ Inbound::Inbound(const PathConfig& config, Sad& sad, const KeyStore& keys,
       check_padding_(config.check_padding),
       mss_(config.access_mtu) {}
 
-Verdict Inbound::receive(Packet& packet) {
+Verdict Inbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
   if (!verdict.is_pass() || packet.kind == PacketKind::not_ip) return verdict;
   counters_.access.rx_bytes += packet.ip_bytes();
@@ -136,20 +137,12 @@ Verdict Inbound::check_selector(Packet& packet) {
     ++record(packet).selector_mismatches;
     return Verdict::drop(Drop::selector_mismatch);
   }
-  // The host's answer has to leave room for ESP too.
-  clamp_mss(packet, upper, mss_.of(sa.suite, packet.is_ipv4()));
   return Verdict::pass();
 }
 
-void Inbound::record_use(Packet& packet, uint64_t now_tsc) {
-  InboundSa& sa = *packet.inbound_sa;
-  SaRecord& record = sad_.sas().record(sa);
-  ++record.packets;
-  record.bytes += packet.ip_bytes();
-  record.last_used_tsc = now_tsc;
-  if (sa.used) return;
-  sa.used = true;
-  sad_.sas().raise(sa, SaEventKind::first_use);
+// What the host sends back has to leave room for ESP too.
+void Inbound::clamp(Packet& packet) {
+  clamp_mss(packet, mss_.of(packet.inbound_sa->suite, packet.is_ipv4()));
 }
 
 }  // namespace gmesp

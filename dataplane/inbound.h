@@ -30,7 +30,7 @@ class Inbound {
   void run_owned(Burst& burst, uint64_t now_tsc);
 
  private:
-  Verdict receive(Packet& packet);
+  Verdict demultiplex(Packet& packet);
   Verdict find_sa(Packet& packet);
   Verdict check_length(Packet& packet);
   Verdict check_replay(Packet& packet);
@@ -38,7 +38,7 @@ class Inbound {
   Verdict update_replay(Packet& packet);
   Verdict strip(Packet& packet);
   Verdict check_selector(Packet& packet);
-  void record_use(Packet& packet, uint64_t now_tsc);
+  void clamp(Packet& packet);
 
   SaRecord& record(const Packet& packet) { return sad_.sas().record(*packet.inbound_sa); }
 

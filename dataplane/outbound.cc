@@ -10,7 +10,7 @@
 namespace gmesp {
 
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
-  burst.filter(counters_, [&](Packet& p) { return receive(p); });
+  burst.filter(counters_, [&](Packet& p) { return demultiplex(p); });
   if (steerer_.has_others()) {
     burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });
   }
@@ -28,13 +28,14 @@ void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
   });
   counters_.bypassed_out += cleartext_burst_.size();
 
+  for (Packet& p : burst) trim_to_ip(p);  // what pads a short frame is not the packet's
   if (verify_checksums_) {
     burst.filter(counters_, [&](Packet& p) { return check_checksum(p); });
   }
-  burst.filter(counters_, [&](Packet& p) { return clamp(p); });  // SPEC 8.1
-  burst.filter(counters_,
-               [&](Packet& p) { return encapsulate(p, now_tsc); });  // RFC 4303 3.3.2.1, 3.3.3
-  encrypt_and_sign(burst);                                           // 3.3.2
+  for (Packet& p : burst) clamp(p);                                             // RFC 9293 3.7.1
+  burst.filter(counters_, [&](Packet& p) { return check_mtu(p); });             // RFC 4303 3.3.4
+  burst.filter(counters_, [&](Packet& p) { return encapsulate(p, now_tsc); });  // 3.3.2.1, 3.3.3
+  encrypt_and_sign(burst);                                                      // 3.3.2
   counters_.protected_out += burst.size();
 
   cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
@@ -53,7 +54,7 @@ Outbound::Outbound(const PathConfig& config, Spd& spd, const KeyStore& keys,
       verify_checksums_(config.verify_checksums),
       mss_(config.access_mtu) {}
 
-Verdict Outbound::receive(Packet& packet) {
+Verdict Outbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
   if (verdict.is_pass() && packet.kind != PacketKind::not_ip) {
     counters_.host.rx_bytes += packet.ip_bytes();
@@ -80,7 +81,6 @@ Verdict Outbound::find_policy(Packet& packet) {
   const OutboundSa& sa = *packet.outbound_sa;
   keys_.prefetch(sa.key, sa.suite);
   spd_.sas().prefetch_record(sa);
-  trim_to_ip(packet);
   return Verdict::pass();
 }
 
@@ -88,41 +88,32 @@ Verdict Outbound::check_checksum(Packet& packet) {
   return transport_checksum_good(packet) ? Verdict::pass() : Verdict::drop(Drop::bad_checksum);
 }
 
-Verdict Outbound::clamp(Packet& packet) {
-  UpperLayer upper;
-  if (const Verdict v = find_upper_layer(packet, upper); !v.is_pass()) return v;
-  clamp_mss(packet, upper, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
-  return Verdict::pass();
+// What the UE sends back has to leave room for ESP too.
+void Outbound::clamp(Packet& packet) {
+  clamp_mss(packet, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
 }
 
-// The number is taken last: only a packet that goes out uses one up.
+Verdict Outbound::check_mtu(Packet& packet) {
+  const SuiteInfo& info = suite_info(packet.outbound_sa->suite);
+  return packet.ip_bytes() + esp_growth_bytes(info, packet.payload_bytes()) <= access_mtu_
+             ? Verdict::pass()
+             : Verdict::drop(Drop::esp_exceeds_mtu);
+}
+
+// Only a packet that passed every check uses a sequence number up.
 Verdict Outbound::encapsulate(Packet& packet, uint64_t now_tsc) {
   OutboundSa& sa = *packet.outbound_sa;
-  const SuiteInfo& info = suite_info(sa.suite);
-  if (packet.ip_bytes() + esp_growth_bytes(info, packet.payload_bytes()) > access_mtu_) {
-    return Verdict::drop(Drop::esp_exceeds_mtu);
-  }
   const auto last_sent = static_cast<uint32_t>(sa.last_sent);
   if (last_sent == kSequenceHardLimit) {
-    raise_once(sa, SaEventKind::sequence_exhausted);
+    spd_.sas().raise(sa, SaEventKind::sequence_exhausted);
     return Verdict::drop(Drop::sequence_exhausted);
   }
-  sa.last_sent = SequenceNumber{last_sent + 1};
-  raise_once(sa, SaEventKind::first_use);
-  if (last_sent >= kSequenceSoftLimit) raise_once(sa, SaEventKind::sequence_soft_limit);
-  SaRecord& record = spd_.sas().record(sa);
-  ++record.packets;
-  record.bytes += packet.ip_bytes();
-  record.last_used_tsc = now_tsc;
-  add_esp(packet, info, sa.spi, sa.last_sent);
+  const uint32_t number = last_sent + 1;
+  if (number >= kSequenceSoftLimit) spd_.sas().raise(sa, SaEventKind::sequence_soft_limit);
+  sa.last_sent = SequenceNumber{number};
+  spd_.sas().record_use(sa, packet.ip_bytes(), now_tsc);
+  add_esp(packet, suite_info(sa.suite), sa.spi, sa.last_sent);
   return Verdict::pass();
-}
-
-void Outbound::raise_once(OutboundSa& sa, SaEventKind kind) {
-  const auto bit = static_cast<uint8_t>(kind);
-  if ((sa.raised_events & bit) != 0) return;
-  sa.raised_events |= bit;
-  spd_.sas().raise(sa, kind);
 }
 
 void Outbound::encrypt_and_sign(Burst& burst) {

@@ -28,13 +28,13 @@ class Outbound {
   void run_owned(Burst& burst, uint64_t now_tsc);
 
  private:
-  Verdict receive(Packet& packet);
+  Verdict demultiplex(Packet& packet);
   void hash_addresses(Packet& packet);
   Verdict find_policy(Packet& packet);
   Verdict check_checksum(Packet& packet);
-  Verdict clamp(Packet& packet);
+  void clamp(Packet& packet);
+  Verdict check_mtu(Packet& packet);
   Verdict encapsulate(Packet& packet, uint64_t now_tsc);
-  void raise_once(OutboundSa& sa, SaEventKind kind);
   void encrypt_and_sign(Burst& burst);
 
   Spd& spd_;

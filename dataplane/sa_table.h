@@ -42,8 +42,20 @@ class SaTable {
     (*this)[index] = Sa{};
   }
 
-  // A state event of an SA. It stays on the SA until deliver_events() finds somebody to take it.
-  void raise(const Sa& sa, SaEventKind kind) {
+  // A packet of the SA has passed every check. bytes: of its IP packet, in clear.
+  void record_use(Sa& sa, uint16_t bytes, uint64_t now_tsc) {
+    SaRecord& record = this->record(sa);
+    ++record.packets;
+    record.bytes += bytes;
+    record.last_used_tsc = now_tsc;
+    raise(sa, SaEventKind::first_use);
+  }
+
+  // A state event, of each kind once in the SA's life. It stays on the SA until deliver_events()
+  // finds somebody to take it.
+  void raise(Sa& sa, SaEventKind kind) {
+    if ((sa.raised_events & static_cast<uint8_t>(kind)) != 0) return;
+    sa.raised_events |= static_cast<uint8_t>(kind);
     SaRecord& record = this->record(sa);
     if (record.pending_events == 0) {
       record.next_pending = first_pending_;

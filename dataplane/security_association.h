@@ -19,13 +19,15 @@ enum class Spi : uint32_t {};
 // the worker has answered "deleted", so it is the one name of an SA that crosses threads.
 enum class SaIndex : uint32_t {};
 
+constexpr Spi kFirstUnreservedSpi{256};  // RFC 4303 2.1: 0 is never sent, 1..255 are reserved
+
 struct alignas(64) InboundSa {
   Spi spi{};
   KeySlot key{};
   ReplayWindow window;
   Selector selector;  // source: the UE in role pcscf
   Suite suite{};
-  bool used = false;  // first use has been reported or waits to be (PUB-04)
+  uint8_t raised_events = 0;  // SaEventKind bits; each is raised once
 };
 static_assert(sizeof(InboundSa) == 64, "one line per packet: SPI, key slot, window, selector");
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dataplane/checksum.h"
+#include "dataplane/classify.h"
 #include "dataplane/esp.h"
 
 namespace gmesp {
@@ -54,8 +55,12 @@ uint16_t largest_mss(const SuiteInfo& info, bool ipv4, uint16_t mtu) {
   return payload > sizeof(TcpHeader) ? static_cast<uint16_t>(payload - sizeof(TcpHeader)) : 0;
 }
 
-void clamp_mss(Packet& packet, const UpperLayer& upper, uint16_t mss) {
-  if (upper.protocol != Protocol::tcp || upper.offset + sizeof(TcpHeader) > packet.length) return;
+void clamp_mss(Packet& packet, uint16_t mss) {
+  UpperLayer upper;
+  if (!find_upper_layer(packet, upper).is_pass() || upper.protocol != Protocol::tcp ||
+      upper.offset + sizeof(TcpHeader) > packet.length) {
+    return;
+  }
   auto& tcp = packet.header<TcpHeader>(upper.offset);
   if ((tcp.flags & kSyn) == 0) return;
   const size_t header_bytes =

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Keeps TCP segments small enough for ESP to fit the access MTU (SPEC 8.1): the MSS option of a SYN
-// is lowered, in both directions, the TCP checksum mended as RFC 1624. A SYN without the option is
-// left alone: its peer then sends 536 or 1220 bytes (RFC 9293 3.7.1), which fit.
+// Keeps TCP segments small enough for ESP to fit the access MTU: the MSS option of a SYN is
+// lowered, in both directions, the TCP checksum mended as RFC 1624. A SYN without the option is
+// left alone: its peer then sends 536 or 1220 bytes (RFC 9293 3.7.1), which fit but on IPv6 paths
+// below 1324 bytes, where segments of that size are dropped as esp_exceeds_mtu.
 #pragma once
 
 #include <cstdint>
 
 #include "crypto/algorithm.h"
-#include "dataplane/classify.h"
 #include "dataplane/packet.h"
 
 namespace gmesp {
@@ -17,6 +17,6 @@ namespace gmesp {
 uint16_t largest_mss(const SuiteInfo& info, bool ipv4, uint16_t mtu);
 
 // Lowers the MSS option of a TCP SYN to `mss`. Anything else is left as it is.
-void clamp_mss(Packet& packet, const UpperLayer& upper, uint16_t mss);
+void clamp_mss(Packet& packet, uint16_t mss);
 
 }  // namespace gmesp

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kCommandsPerPoll = 32;
 constexpr uint64_t kPollsPerPublish = 64;
-constexpr uint64_t kSpinNs = 50'000;  // LESSONS 2: spin 50 us, then sleep: 6 % CPU at idle
+constexpr uint64_t kSpinNs = 50'000;  // a busy moment's next packet finds the core awake
 constexpr long kSleepNs = 50'000;
 
 uint64_t random_seed() {
@@ -84,7 +84,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, const KeyStor
 }
 
 size_t Worker::apply_commands(uint64_t now_tsc) {
-  SaCommand command;
+  SaCommand command;  // not std::visit: clang does not carry the thread's role into a lambda
   size_t applied = 0;
   for (; applied < kCommandsPerPoll && channel_.commands.pop(command); ++applied) {
     if (const auto* in = std::get_if<InstallInbound>(&command)) apply(*in);

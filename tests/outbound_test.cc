@@ -163,7 +163,7 @@ TEST(Outbound, StopsInTheMiddleOfABurst) {
 
 TEST(Outbound, WarnsOnceAtTheSoftLimit) {
   PathLab lab;
-  lab.install_out(sa_to(kPcscf6, kUe6), kSequenceSoftLimit - 1);
+  lab.install_out(sa_to(kPcscf6, kUe6), kSequenceSoftLimit - 2);
   lab.out(answer());
   EXPECT_EQ(PathLab::take_events(lab.spd), std::vector{SaEventKind::first_use});
   lab.out(answer());

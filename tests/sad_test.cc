@@ -35,7 +35,7 @@ TEST(Sad, AnSaIsFoundByItsSpiAlone) {
   EXPECT_EQ(sa->selector.source_port, 5062);
   EXPECT_EQ(sa->window.highest(), SequenceNumber{7});
   EXPECT_EQ(sa->window.size(), 64);
-  EXPECT_FALSE(sa->used);
+  EXPECT_EQ(sa->raised_events, 0);
   EXPECT_EQ(sad.find(Spi{4710}), nullptr);
 }
 
@@ -71,7 +71,7 @@ TEST(Sad, APlaceIsCleanForItsNextSa) {
   Sad sad(1);
   ASSERT_FALSE(sad.install(command(0, 1000)));
   InboundSa& old = *sad.find(Spi{1000});
-  old.used = true;
+  old.raised_events = 1;
   old.window.accept(SequenceNumber{50});
   sad.sas().record(old).packets = 17;
   sad.sas().raise(old, SaEventKind::first_use);
@@ -79,7 +79,7 @@ TEST(Sad, APlaceIsCleanForItsNextSa) {
   EXPECT_EQ(sad.find(Spi{1000}), nullptr);
   ASSERT_FALSE(sad.install(command(0, 1000)));
   const InboundSa& sa = *sad.find(Spi{1000});
-  EXPECT_FALSE(sa.used);
+  EXPECT_EQ(sa.raised_events, 0);
   EXPECT_EQ(sa.window.highest(), SequenceNumber{0});
   EXPECT_EQ(sad.sas().record(sa).packets, 0u);
   EXPECT_TRUE(sad.sas().deliver_events([](SaIndex, SaEventKind) {
