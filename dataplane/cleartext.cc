@@ -102,6 +102,9 @@ bool Cleartext::quotes_protected(const Packet& packet, const UpperLayer& upper,
       ports_.contains(flow.destination_port, now_tsc)) {
     return true;
   }
+  // Whether an SA protects the quoted packet is for its owner to know. An error about it from a
+  // host in between is rare.
+  if (!steerer_.owns(flow.source, flow.destination)) return true;
   const Flow answer{flow.destination, flow.source, flow.destination_port, flow.source_port,
                     flow.protocol};
   return spd_.find(answer) != nullptr || spd_.find(flow) != nullptr;

@@ -11,14 +11,15 @@
 #include "dataplane/policy.h"
 #include "dataplane/protected_ports.h"
 #include "dataplane/spd.h"
+#include "dataplane/steering.h"
 
 namespace gmesp {
 
 class Cleartext {
  public:
-  // All three outlive this object; ports and spd are the same worker's.
-  Cleartext(const Policy& policy, const ProtectedPorts& ports, Spd& spd)
-      : policy_(policy), ports_(ports), spd_(spd) {}
+  // All outlive this object; ports, spd and steerer are the same worker's.
+  Cleartext(const Policy& policy, const ProtectedPorts& ports, Spd& spd, const Steerer& steerer)
+      : policy_(policy), ports_(ports), spd_(spd), steerer_(steerer) {}
 
   // Drops: spoofed_source, icmp_quotes_protected, cleartext_on_protected_port, policy_rule,
   // policy_default, and what find_upper_layer and read_flow drop.
@@ -33,6 +34,7 @@ class Cleartext {
   const Policy& policy_;
   const ProtectedPorts& ports_;
   Spd& spd_;
+  const Steerer& steerer_;
 };
 
 }  // namespace gmesp

@@ -53,7 +53,7 @@ struct Installed {  // packets of this SA are served from now on (INT-53)
   SaIndex index{};
 };
 
-enum class InstallError : uint8_t { index_in_use, spi_in_use, table_full };
+enum class InstallError : uint8_t { index_in_use, spi_in_use, table_full, too_many_for_pair };
 
 struct Rejected {  // nothing was changed
   Direction direction{};

@@ -1,47 +1,68 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Ports that no cleartext may come to or leave from (TS 33.203 7.1; INT-33, INT-35). Role pcscf:
 // the configured ones. Role ue: the local ports of the SAs that live, and for a hold time after the
-// last of them is gone, whatever the address. One worker's; it knows the SAs of the UEs it owns,
-// and their cleartext comes to it too.
+// end of one, whatever the address.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <bitset>
 #include <cstdint>
-#include <vector>
 
 #include "dataplane/policy.h"
+#include "dataplane/selector.h"
 
 namespace gmesp {
 
+// Role ue. One for all workers: cleartext from a protected port to some other peer comes to another
+// worker than the SA's. The one thing that workers share beside rings; read for cleartext only,
+// written when an SA comes or goes.
+class LearnedPorts {
+ public:
+  bool contains(uint16_t port, uint64_t now_tsc) const {
+    const Entry& entry = entries_[port];
+    return entry.sas.load(std::memory_order_relaxed) != 0 ||
+           now_tsc < entry.held_until_tsc.load(std::memory_order_relaxed);
+  }
+  void add(uint16_t port) { entries_[port].sas.fetch_add(1, std::memory_order_relaxed); }
+  // The hold begins before the SA's own protection ends: no moment is without either.
+  void remove(uint16_t port, uint64_t hold_until_tsc) {
+    entries_[port].held_until_tsc.store(hold_until_tsc);
+    entries_[port].sas.fetch_sub(1);
+  }
+
+ private:
+  struct Entry {
+    std::atomic<uint32_t> sas{0};
+    std::atomic<uint64_t> held_until_tsc{0};
+  };
+  std::array<Entry, 65536> entries_{};
+};
+
 class ProtectedPorts {
  public:
-  explicit ProtectedPorts(const Policy& policy)
+  ProtectedPorts(const Policy& policy, LearnedPorts& learned)
       : configured_(policy.role == Role::pcscf ? &policy.protected_ports : nullptr),
-        learned_(policy.role == Role::ue ? 65536 : 0) {}
+        learned_(learned) {}
 
   bool contains(uint16_t port, uint64_t now_tsc) const {
-    if (configured_ != nullptr) return (*configured_)[port];
-    return learned_[port].sas != 0 || now_tsc < learned_[port].held_until_tsc;
+    return configured_ != nullptr ? (*configured_)[port] : learned_.contains(port, now_tsc);
   }
 
   // An SA with this local port was installed or removed. A selector without the port protects no
   // port by itself.
   void add(uint16_t port) {
-    if (counts(port)) ++learned_[port].sas;
+    if (counts(port)) learned_.add(port);
   }
   void remove(uint16_t port, uint64_t hold_until_tsc) {
-    if (counts(port) && --learned_[port].sas == 0) learned_[port].held_until_tsc = hold_until_tsc;
+    if (counts(port)) learned_.remove(port, hold_until_tsc);
   }
 
  private:
-  struct Learned {
-    uint32_t sas = 0;
-    uint64_t held_until_tsc = 0;
-  };
   bool counts(uint16_t port) const { return configured_ == nullptr && port != Selector::kAnyPort; }
 
   const std::bitset<65536>* configured_;  // role pcscf
-  std::vector<Learned> learned_;          // role ue
+  LearnedPorts& learned_;                 // role ue
 };
 
 }  // namespace gmesp

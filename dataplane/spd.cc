@@ -37,6 +37,12 @@ SaIndex Spd::find_first(uint64_t hash, const Address& source, const Address& des
   });
 }
 
+size_t Spd::chain_length(SaIndex first) const {
+  size_t length = 0;
+  for (SaIndex index = first; index != kNoSa; index = sas_[index].next) ++length;
+  return length;
+}
+
 OutboundSa* Spd::find(uint64_t hash, const Flow& flow) {
   SaIndex index = find_first(hash, flow.source, flow.destination);
   while (index != kNoSa) {
@@ -50,6 +56,10 @@ OutboundSa* Spd::find(uint64_t hash, const Flow& flow) {
 std::optional<InstallError> Spd::install(const InstallOutbound& command) {
   if (static_cast<size_t>(command.index) >= sas_.capacity()) return InstallError::table_full;
   if (!sas_.can_place(command.index)) return InstallError::index_in_use;
+  const Selector& selector = command.selector;
+  const uint64_t hash = this->hash(selector.source, selector.destination);
+  const SaIndex first = find_first(hash, selector.source, selector.destination);
+  if (chain_length(first) >= kMaxSasPerPair) return InstallError::too_many_for_pair;
   OutboundSa sa;
   sa.spi = command.spi;
   sa.key = command.key;
@@ -58,10 +68,6 @@ std::optional<InstallError> Spd::install(const InstallOutbound& command) {
   sa.suite = command.suite;
   sa.next = kNoSa;
   sas_.place(command.index, sa);
-
-  const Selector& selector = command.selector;
-  const uint64_t hash = this->hash(selector.source, selector.destination);
-  const SaIndex first = find_first(hash, selector.source, selector.destination);
   if (first == kNoSa) {
     by_addresses_.insert(key(hash), command.index);
     return std::nullopt;

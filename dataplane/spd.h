@@ -18,6 +18,9 @@ namespace gmesp {
 
 class Spd {
  public:
+  // Far above what IMS has; a bound on what a packet may cost.
+  static constexpr size_t kMaxSasPerPair = 256;
+
   // `seed`: random, so that nobody outside can choose addresses that share a bucket.
   Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), seed_(seed) {}
 
@@ -41,6 +44,8 @@ class Spd {
   }
   // First SA of the address pair; kNoSa when it has none.
   SaIndex find_first(uint64_t hash, const Address& source, const Address& destination) const;
+
+  size_t chain_length(SaIndex first) const;
 
   SaTable<OutboundSa> sas_;
   IndexTable by_addresses_;

@@ -13,6 +13,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/packet.h"
+#include "dataplane/protected_ports.h"
 
 namespace gmesp {
 
@@ -50,8 +51,8 @@ struct SteeredPacket {
   SteerTo to = SteerTo::inbound;
 };
 
-// A ring for every ordered pair of workers. Single producer: worker `from`; single consumer: worker
-// `to`.
+// What workers share with each other: a ring for every ordered pair (single producer: worker
+// `from`; single consumer: worker `to`) and the ports that their SAs protect.
 class SteeringMesh {
  public:
   static constexpr size_t kRingCapacity = 1024;
@@ -60,9 +61,11 @@ class SteeringMesh {
   explicit SteeringMesh(size_t workers);
   Ring& ring(size_t from, size_t to) { return *rings_[from * workers_ + to]; }
   size_t workers() const { return workers_; }
+  LearnedPorts& learned_ports() { return *learned_ports_; }
 
  private:
   size_t workers_;
+  std::unique_ptr<LearnedPorts> learned_ports_ = std::make_unique<LearnedPorts>();
   std::vector<std::unique_ptr<Ring>> rings_;
 };
 
@@ -73,6 +76,7 @@ class Steerer {
       : self_(self), steering_(steering), mesh_(mesh), counters_(counters) {}
 
   bool has_others() const { return steering_.workers() > 1; }
+  bool owns(const Address& a, const Address& b) const { return steering_.owner(a, b) == self_; }
 
   // A stage: keeps what this worker owns and frames that are not IP, hands the rest to its owner.
   // Drops: steering_full. Only classified packets.

@@ -73,9 +73,9 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, const KeyStor
       host_(host),
       sad_(config.sa_capacity),
       spd_(config.sa_capacity, random_seed()),
-      protected_ports_(policy),
-      cleartext_(policy, protected_ports_, spd_),
+      protected_ports_(policy, mesh.learned_ports()),
       steerer_(config.number, steering, mesh, counters_),
+      cleartext_(policy, protected_ports_, spd_, steerer_),
       inbound_(config.path, sad_, keys, multi_buffer_, cleartext_, steerer_, counters_),
       outbound_(config.path, spd_, keys, multi_buffer_, cleartext_, steerer_, counters_) {
   if (const std::string failure = multi_buffer_.self_test(); !failure.empty()) {

@@ -81,8 +81,8 @@ class Worker {
   Sad sad_ OWNED_BY(worker_thread);
   Spd spd_ OWNED_BY(worker_thread);
   ProtectedPorts protected_ports_ OWNED_BY(worker_thread);
-  Cleartext cleartext_ OWNED_BY(worker_thread);
   Steerer steerer_ OWNED_BY(worker_thread);
+  Cleartext cleartext_ OWNED_BY(worker_thread);
   Inbound inbound_ OWNED_BY(worker_thread);
   Outbound outbound_ OWNED_BY(worker_thread);
   Burst burst_ OWNED_BY(worker_thread);

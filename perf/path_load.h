@@ -53,11 +53,11 @@ class PathLoad {
   MultiBuffer multi_buffer_;
   Sad sad_;
   Spd spd_;
-  ProtectedPorts ports_{policy_};
-  Cleartext cleartext_{policy_, ports_, spd_};
   Steering steering_{1};
   SteeringMesh mesh_{1};
+  ProtectedPorts ports_{policy_, mesh_.learned_ports()};
   Steerer steerer_{0, steering_, mesh_, counters_};
+  Cleartext cleartext_{policy_, ports_, spd_, steerer_};
   Inbound inbound_;
   Outbound outbound_;
 };

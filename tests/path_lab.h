@@ -110,6 +110,7 @@ class PathLab {
 
   Policy policy_;
   KeyStore keys_;
+  SteeringMesh mesh_{1};
   MultiBuffer multi_buffer_;
   std::vector<std::unique_ptr<uint64_t[]>> windows_;
   uint32_t next_index_ = 0;
@@ -119,7 +120,7 @@ class PathLab {
   Counters counters;
   Sad sad{kCapacity};
   Spd spd{kCapacity, 42};
-  ProtectedPorts ports{policy_};
+  ProtectedPorts ports{policy_, mesh_.learned_ports()};
 
  private:
   template <typename Path>
@@ -137,10 +138,9 @@ class PathLab {
     return outcome;
   }
 
-  Cleartext cleartext_{policy_, ports, spd};
   Steering steering_{1};
-  SteeringMesh mesh_{1};
   Steerer steerer_{0, steering_, mesh_, counters};
+  Cleartext cleartext_{policy_, ports, spd, steerer_};
   Inbound inbound_;
   Outbound outbound_;
 };

@@ -66,6 +66,21 @@ TEST(Spd, ProtectsOnlyFlowsOfItsSelectors) {
   EXPECT_EQ(found(spd, flow(2, 5061, 6000, Protocol::udp)), kNoSa);
 }
 
+// A packet's cost has a bound: other pairs have room still.
+TEST(Spd, TakesABoundedNumberOfSasPerAddressPair) {
+  constexpr uint32_t kMost = Spd::kMaxSasPerPair;
+  Spd spd(kMost + 2, kSeed);
+  for (uint32_t i = 0; i < kMost; ++i) {
+    const auto port = static_cast<uint16_t>(1000 + i);
+    ASSERT_FALSE(spd.install(command(i, selector(1, port, 6000, kAny)))) << i;
+  }
+  EXPECT_EQ(spd.install(command(kMost, selector(1, 1, 6000, kAny))),
+            InstallError::too_many_for_pair);
+  EXPECT_FALSE(spd.install(command(kMost, selector(2, 1, 6000, kAny))));
+  spd.remove(SaIndex{0});
+  EXPECT_FALSE(spd.install(command(kMost + 1, selector(1, 1, 6000, kAny))));
+}
+
 TEST(Spd, ARefusedInstallChangesNothing) {
   Spd spd(1, kSeed);
   ASSERT_FALSE(spd.install(command(0, selector(1, 0, 0, kAny))));

@@ -142,6 +142,49 @@ TEST(Workers, KeepFramesThatAreNotIpWhereTheyCameIn) {
   EXPECT_EQ(lab.counters(1).host.tx_packets, 1u);
 }
 
+Address other_host(uint32_t n) { return *parse_address("203.0.113." + std::to_string(n)); }
+
+// Role ue: what goes from an SA's port to somebody else goes by another worker.
+TEST(Workers, AllProtectThePortsOfAnSaThatOneOfThemHolds) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  shape.policy.role = Role::ue;
+  WorkerLab lab(shape);
+  const TestSa sa{Suite::sha1_null, 0x3000, {kUe4, kPcscf4, kUePort, kPcscfPort}};
+  lab.command(lab.install_out(sa, SaIndex{0}), lab.owner(sa));
+  lab.settle();
+  constexpr uint32_t kPeers = 60;
+  for (uint32_t n = 1; n <= kPeers; ++n) {
+    lab.host.feed(0, PacketBuilder().ip(kUe4, other_host(n)).udp(kUePort, 5060).frame());
+    lab.access.feed(0, PacketBuilder().ip(other_host(n), kUe4).udp(5060, kUePort).frame());
+  }
+  lab.settle();
+  EXPECT_EQ(lab.sum()[Drop::cleartext_on_protected_port], 2 * kPeers);
+  EXPECT_GT(lab.sum().steered, 0u);
+  lab.expect_conserved();
+}
+
+// An error from a host in between has other addresses than the packet it quotes, so another owner.
+TEST(Workers, NoneLetsOutAnIcmpErrorThatQuotesAnothersProtectedPacket) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const TestSa sa{Suite::sha1_null, 0x3000, {kPcscf4, kUe4, 6000, 7000}};
+  lab.command(lab.install_out(sa, SaIndex{0}), lab.owner(sa));
+  lab.settle();
+  const auto quoted =
+      PacketBuilder().ip(kUe4, kPcscf4).udp(7000, 6000).payload("secret").ip_packet();
+  constexpr uint32_t kRouters = 60;
+  for (uint32_t n = 1; n <= kRouters; ++n) {
+    lab.host.feed(0, PacketBuilder().ip(other_host(n), kUe4).icmp(3, quoted).frame());
+  }
+  lab.settle();
+  EXPECT_EQ(lab.sum()[Drop::icmp_quotes_protected], kRouters);
+  EXPECT_GT(lab.sum().steered, 0u);
+}
+
 TEST(Workers, CountWhatAFullSteeringRingDoesNotTake) {
   const AssumeRole role(worker_thread);
   WorkerLab::Shape shape;
