@@ -6,8 +6,10 @@
 #include <cctype>
 #include <set>
 
+#include "control/command_rules.h"
 #include "control/config_table.h"
 #include "dataplane/dpdk/device_string.h"
+#include "dataplane/steering.h"
 
 namespace gmesp {
 namespace {
@@ -30,7 +32,7 @@ constexpr std::array<Match, 9> kMatches = {Match::arp,        Match::nd,   Match
                                            Match::tcp,        Match::ip,   Match::any};
 
 void read_control(ConfigTable table, Config& config) {
-  config.socket = table.text("socket", "/run/gmesp/gmespd.sock");
+  config.socket = table.text("socket", std::string(kDefaultSocket));
   if (config.socket.empty() || config.socket.size() > kMaxSocketPathBytes) {
     table.refuse("socket", "a path of 1.." + std::to_string(kMaxSocketPathBytes) + " bytes");
   }
@@ -52,8 +54,8 @@ std::vector<unsigned> read_cpus(ConfigTable& table) {
   }
   if (!table.has("cpus")) return {0};
   if (cpus.empty()) table.refuse("cpus", expected);
-  if (cpus.size() > kRssTableSize) {
-    table.refuse("cpus", "at most " + std::to_string(kRssTableSize) + " CPUs");
+  if (cpus.size() > Steering::kMaxWorkers) {
+    table.refuse("cpus", "at most " + std::to_string(Steering::kMaxWorkers) + " CPUs");
   }
   return cpus;
 }

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,6 +28,17 @@ bool has_hung_up(int fd) {
   return poll(&state, 1, 0) == 1;
 }
 
+bool has_input(int fd) {
+  pollfd state{fd, POLLIN, 0};
+  return poll(&state, 1, 0) == 1;
+}
+
+// The client's commands that have no answer are not run: this answers them.
+void turn_away(int fd) {
+  const std::string text = refusal_answer(Refused(Refusal::too_many_connections));
+  send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 }  // namespace
@@ -34,12 +46,23 @@ bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 ControlSocket::ControlSocket(const std::string& path, const std::string& group, int epoll,
                              Commands& commands)
     : path_(path), epoll_(epoll), commands_(commands), listener_(listen_on(path, group)) {
+  struct stat file {};
+  if (lstat(path_.c_str(), &file) == 0) {
+    device_ = file.st_dev;
+    inode_ = file.st_ino;
+  }
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kFirstTag;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event);
 }
 
-ControlSocket::~ControlSocket() { unlink(path_.c_str()); }
+// The listener is still open and holds its inode: no other file can have the number.
+ControlSocket::~ControlSocket() {
+  struct stat file {};
+  if (lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_) {
+    unlink(path_.c_str());
+  }
+}
 
 void ControlSocket::on_ready(uint64_t tag, uint32_t events) {
   if (tag == kFirstTag) return accept_clients();
@@ -75,21 +98,42 @@ void ControlSocket::add_client(FileDescriptor fd) {
   ucred peer{};
   socklen_t length = sizeof peer;
   getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
-  if (connections_.size() == kMaxConnections) {
-    const std::string text = refusal_answer(Refused(Refusal::too_many_connections));
-    send(fd.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    spdlog::warn("control client refused, there are {}: pid {} uid {}", kMaxConnections, peer.pid,
-                 peer.uid);
+  if (connections_.size() == kMaxConnections && !make_room()) {
+    turn_away(fd.get());
+    spdlog::debug("control client refused, there are {}: pid {} uid {}", kMaxConnections, peer.pid,
+                  peer.uid);
     return;
   }
-  spdlog::info("control client: pid {} uid {} gid {}", peer.pid, peer.uid, peer.gid);
+  // Clients make as many of these lines as they like, and a log that is not read blocks its writer.
+  spdlog::debug("control client: pid {} uid {} gid {}", peer.pid, peer.uid, peer.gid);
   const uint64_t tag = next_tag_++;
   Connection& connection = connections_[tag];
   connection.fd = std::move(fd);
   connection.interest = EPOLLIN;
+  connection.quiet_since = std::chrono::steady_clock::now();
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = tag;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd.get(), &event);
+}
+
+bool ControlSocket::make_room() {
+  const auto idle_before = std::chrono::steady_clock::now() - kIdle;
+  auto longest = connections_.end();
+  for (auto entry = connections_.begin(); entry != connections_.end(); ++entry) {
+    const Connection& connection = entry->second;
+    if (connection.in_flight || !connection.unsent.empty()) continue;
+    if (connection.quiet_since > idle_before) continue;
+    if (longest != connections_.end() && longest->second.quiet_since <= connection.quiet_since) {
+      continue;
+    }
+    if (has_input(connection.fd.get())) continue;  // a command that waits for its turn
+    longest = entry;
+  }
+  if (longest == connections_.end()) return false;
+  turn_away(longest->second.fd.get());
+  spdlog::debug("control client disconnected: it was idle longest, and another needs its place");
+  connections_.erase(longest);
+  return true;
 }
 
 void ControlSocket::serve(uint64_t tag) {
@@ -146,14 +190,17 @@ void ControlSocket::answer(uint64_t tag, const std::string& text) {
   Connection& connection = found->second;
   connection.in_flight = false;
   send_answer(connection, text);
-  if (!connection.unsent.empty()) connection.stalled_since = std::chrono::steady_clock::now();
+  if (!connection.unsent.empty()) connection.quiet_since = std::chrono::steady_clock::now();
   if (tag != serving_) answered_.push_back(tag);  // else serve() reads on by itself
 }
 
 void ControlSocket::send_answer(Connection& connection, const std::string& text) {
   const ssize_t sent =
       send(connection.fd.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent >= 0) return;
+  if (sent >= 0) {
+    connection.quiet_since = std::chrono::steady_clock::now();
+    return;
+  }
   if (!would_block()) {
     connection.broken = true;
     return;
@@ -165,8 +212,8 @@ void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now
   for (auto next = connections_.begin(); next != connections_.end();) {
     const auto entry = next++;
     const Connection& connection = entry->second;
-    if (!connection.unsent.empty() && now - connection.stalled_since >= kPatience) {
-      spdlog::warn("control client disconnected: it does not read its answers");
+    if (!connection.unsent.empty() && now - connection.quiet_since >= kPatience) {
+      spdlog::debug("control client disconnected: it does not read its answers");
       connections_.erase(entry);
     }
   }

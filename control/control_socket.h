@@ -5,6 +5,8 @@
 // Nothing here blocks.
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -26,6 +28,8 @@ class ControlSocket {
   static constexpr size_t kMaxConnections = 256;
   // A client that leaves an answer unread for so long is disconnected.
   static constexpr std::chrono::seconds kPatience{10};
+  // At kMaxConnections, a client that has been idle for so long may lose its place to a new one.
+  static constexpr std::chrono::seconds kIdle{1};
   // Tags of our descriptors in `epoll` are kFirstTag and above.
   static constexpr uint64_t kFirstTag = 1;
 
@@ -52,11 +56,13 @@ class ControlSocket {
     bool in_flight = false;
     bool broken = false;
     std::string unsent;  // an answer that the client's buffer has no room for
-    std::chrono::steady_clock::time_point stalled_since{};
+    std::chrono::steady_clock::time_point quiet_since{};  // the last answer, taken or not
   };
 
   void accept_clients();
   void add_client(FileDescriptor fd);
+  // Turns away the client idle longest. False: none is idle.
+  bool make_room();
   // Reads and runs records until the client must wait, or others must be served.
   void serve(uint64_t tag) ON(control_thread);
   // False: nothing to read now, or the client is gone.
@@ -66,6 +72,9 @@ class ControlSocket {
   void watch(uint64_t tag, Connection& connection, uint32_t interest);
 
   std::string path_;
+  // Of our file at path_: another daemon may have put its own there since.
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
   int epoll_;
   Commands& commands_;
   FileDescriptor listener_;

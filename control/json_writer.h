@@ -66,11 +66,12 @@ class JsonWriter {
   rapidjson::Writer<rapidjson::StringBuffer> writer_;
 };
 
+inline std::string error_answer(std::string_view sentence, std::string_view code) {
+  return JsonWriter().field("error", sentence).field("code", code).finish();
+}
+
 inline std::string refusal_answer(const Refused& refused) {
-  return JsonWriter()
-      .field("error", refused.what())
-      .field("code", refusal_info(refused.refusal()).code)
-      .finish();
+  return error_answer(refused.what(), refusal_info(refused.refusal()).code);
 }
 
 }  // namespace gmesp

@@ -12,7 +12,6 @@
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
-#include <system_error>
 
 namespace gmesp {
 namespace {
@@ -44,6 +43,22 @@ std::optional<gid_t> group_id(const std::string& path, const std::string& name) 
   return found->gr_gid;
 }
 
+// /run is empty after a reboot: the socket's folder is made, for us and the socket's group. One
+// that is there is somebody's and stays as it is.
+void make_folder(const std::string& path, std::optional<gid_t> group) {
+  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+  if (mkdir(folder.c_str(), 0700) != 0) {
+    if (errno == EEXIST) return;
+    fail(path, "cannot make the socket's folder: " + std::string(std::strerror(errno)) +
+                   "; as root: install -d -m 0750 -o USER " + folder.string() +
+                   ", or choose another [control] socket");
+  }
+  if ((group && chown(folder.c_str(), static_cast<uid_t>(-1), *group) != 0) ||
+      chmod(folder.c_str(), 0750) != 0) {
+    fail(path, "cannot give " + folder.string() + " to its group: " + std::strerror(errno));
+  }
+}
+
 const sockaddr* as_sockaddr(const sockaddr_un& address) {
   return reinterpret_cast<const sockaddr*>(&address);
 }
@@ -71,8 +86,7 @@ void remove_if_nobody_listens(const std::string& path, const sockaddr_un& addres
 FileDescriptor listen_on(const std::string& path, const std::string& group) {
   const sockaddr_un address = address_of(path);
   const std::optional<gid_t> gid = group_id(path, group);
-  std::error_code ignored;  // bind says it
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  make_folder(path, gid);
   remove_if_nobody_listens(path, address);
   FileDescriptor fd = new_socket(path);
   // The file is born with the socket's own mode: nobody else may connect before the group is set.

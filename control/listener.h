@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Makes the control socket's file and listens on it.
+// Makes the control socket's folder and file and listens on it.
 #pragma once
 
 #include <string>
@@ -9,7 +9,8 @@
 namespace gmesp {
 
 // Throws std::runtime_error with what mends it: somebody else listens there, no rights, no such
-// group. A socket file nobody listens on is replaced; any other file is left alone.
+// group. A socket file nobody listens on is replaced; any other file, and a folder that is there,
+// is left alone.
 FileDescriptor listen_on(const std::string& path, const std::string& group);
 
 }  // namespace gmesp

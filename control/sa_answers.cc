@@ -32,15 +32,7 @@ bool SaManager::waiting() const {
 
 void SaManager::submit(size_t worker, const SaCommand& command) {
   std::deque<SaCommand>& unsent = unsent_[worker].commands;
-  if (!unsent.empty() || !send(worker, command)) unsent.push_back(command);
-}
-
-bool SaManager::send(size_t worker, const SaCommand& command) {
-  WorkerProxy& proxy = proxies_[worker];
-  if (const auto* install = std::get_if<InstallInbound>(&command)) return proxy.install(*install);
-  if (const auto* install = std::get_if<InstallOutbound>(&command)) return proxy.install(*install);
-  if (const auto* query = std::get_if<QuerySa>(&command)) return proxy.query(*query);
-  return proxy.remove(std::get<DeleteSa>(command));
+  if (!unsent.empty() || !proxies_[worker].send(command)) unsent.push_back(command);
 }
 
 // Single commands before the deletes of a flush: a query that waits here must reach the worker
@@ -49,15 +41,15 @@ bool SaManager::send_unsent(size_t worker) {
   Unsent& unsent = unsent_[worker];
   bool sent = false;
   while (!unsent.commands.empty()) {
-    if (!send(worker, unsent.commands.front())) return sent;
+    if (!proxies_[worker].send(unsent.commands.front())) return sent;
     unsent.commands.pop_front();
     sent = true;
   }
   while (!unsent.flushed.empty()) {
     const Handle handle = unsent.flushed.back();
-    const auto direction = static_cast<Direction>(handle >> 32);
-    const SaPlace place{static_cast<uint32_t>(handle)};
-    if (!proxies_[worker].remove(DeleteSa{direction, inventory(direction).index(place)})) break;
+    const Direction direction = direction_of(handle);
+    const SaIndex index = inventory(direction).index(place_of(handle));
+    if (!proxies_[worker].send(DeleteSa{direction, index})) break;
     unsent.flushed.pop_back();
     sent = true;
   }
@@ -93,7 +85,7 @@ void SaManager::on_deleted(Direction direction, SaPlace place) {
   if (flushed) {
     --flush_left_;
   } else {
-    finish(static_cast<Handle>(direction) << 32 | static_cast<uint32_t>(place), std::nullopt);
+    finish(handle(direction, place), std::nullopt);
   }
 }
 

@@ -45,8 +45,6 @@ class SaInventory {
   SaInventory(const SaInventory&) = delete;
   SaInventory& operator=(const SaInventory&) = delete;
 
-  Direction direction() const { return direction_; }
-  size_t capacity_per_worker() const { return capacity_; }
   size_t size() const { return size_; }  // places taken, whatever the state
 
   // Takes a free place of this worker for an entry with an identity nobody has, and makes the

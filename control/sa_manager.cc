@@ -121,11 +121,10 @@ std::optional<ListCursor> SaManager::list(const SaFilter& filter, ListCursor fro
                                           const Visitor& visit) const {
   size_t scanned = 0;
   for (const Direction direction : {Direction::in, Direction::out}) {
-    const ListCursor first = handle(direction, SaPlace{0});
     if (filter.direction && *filter.direction != direction) continue;
-    if (from > first + UINT32_MAX) continue;
+    if (direction < direction_of(from)) continue;
     const SaInventory& inventory = this->inventory(direction);
-    size_t at = from > first ? static_cast<size_t>(from - first) : 0;
+    size_t at = direction == direction_of(from) ? static_cast<size_t>(place_of(from)) : 0;
     for (std::optional<SaPlace> place = inventory.next(at); place; place = inventory.next(at)) {
       at = static_cast<size_t>(*place) + 1;
       if (++scanned > kScanLimit) return handle(direction, *place);

@@ -124,6 +124,8 @@ class SaManager {
   static Handle handle(Direction direction, SaPlace place) {
     return static_cast<Handle>(direction) << 32 | static_cast<uint32_t>(place);
   }
+  static Direction direction_of(Handle handle) { return static_cast<Direction>(handle >> 32); }
+  static SaPlace place_of(Handle handle) { return SaPlace{static_cast<uint32_t>(handle)}; }
   SaPlace find(const SaName& name) const;
   SaPlace find_by_spi_alone(Spi spi) const;
   SaPlace find_live(const SaName& name) const;
@@ -134,7 +136,6 @@ class SaManager {
   SaPlace take_place(const NewSa& sa);
   SaCommand install_command(const NewSa& sa, SaPlace place) const;
   void submit(size_t worker, const SaCommand& command) ON(control_thread);
-  bool send(size_t worker, const SaCommand& command) ON(control_thread);
   bool send_unsent(size_t worker) ON(control_thread);
 
   void on_event(size_t worker, const SaEvent& event);

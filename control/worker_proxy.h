@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The only way to reach a worker: one method per command, over the rings of its WorkerChannel. A
-// method that answers false has sent nothing: the caller keeps the command and tries again. The
-// worker's answers come out of poll().
+// The only way to reach a worker: commands out and events back, over the rings of its
+// WorkerChannel.
 #pragma once
 
 #include <cstddef>
@@ -17,10 +16,9 @@ class WorkerProxy {
  public:
   explicit WorkerProxy(WorkerChannel& channel) : channel_(channel) {}
 
-  bool install(const InstallInbound& command) ON(control_thread) { return send(command); }
-  bool install(const InstallOutbound& command) ON(control_thread) { return send(command); }
-  bool remove(const DeleteSa& command) ON(control_thread) { return send(command); }
-  bool query(const QuerySa& command) ON(control_thread) { return send(command); }
+  // Every command sent is answered by one event, out of poll(). False: nothing was sent, because
+  // too many are unanswered; the caller keeps the command and tries again after a poll().
+  bool send(const SaCommand& command) ON(control_thread);
 
   // Hands every event that waits to handler(const SaEvent&). Answers how many there were.
   template <typename Handler>
@@ -33,8 +31,6 @@ class WorkerProxy {
   uint64_t times_full() const ON(control_thread) { return times_full_; }
 
  private:
-  bool send(const SaCommand& command) ON(control_thread);
-
   WorkerChannel& channel_;
   size_t unanswered_ OWNED_BY(control_thread) = 0;
   uint64_t times_full_ OWNED_BY(control_thread) = 0;

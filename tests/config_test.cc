@@ -210,6 +210,12 @@ TEST(Config, AMissingOrWrongFirstNecessityIsNamed) {
   for (const Refused& row : rows) EXPECT_EQ(refusal_of(row.text), row.expected) << row.text;
 }
 
+std::string numbers_below(unsigned end) {
+  std::string list = "0";
+  for (unsigned i = 1; i < end; ++i) list += ", " + std::to_string(i);
+  return list;
+}
+
 TEST(Config, EveryWrongValueIsNamedWithItsPlace) {
   const std::string cpus =
       "key 'workers.cpus': expected a list of different CPU numbers 0..1023, one worker each: "
@@ -231,6 +237,8 @@ TEST(Config, EveryWrongValueIsNamedWithItsPlace) {
       {"[workers]\ncpus = [1, 2, 1]\n", "7:15: " + cpus},
       {"[workers]\ncpus = [-1]\n", "7:9: " + cpus},
       {"[workers]\ncpus = [1024]\n", "7:9: " + cpus},
+      {"[workers]\ncpus = [" + numbers_below(65) + "]\n",
+       "7:8: key 'workers.cpus': expected at most 64 CPUs"},
       {"[workers]\nidle = 'sleep'\n", "7:8: key 'workers.idle': expected \"poll\" or \"adaptive\""},
       {"[workers]\nmemory_mb = -1\n",
        "7:13: key 'workers.memory_mb': expected a whole number 0..1048576"},

@@ -187,7 +187,22 @@ TEST(Listener, SaysWhatMendsIt) {
   };
   EXPECT_NE(message(socket_path("a"), "no-such-group").find("groupadd"), std::string::npos);
   EXPECT_NE(message("/proc/gmesp.sock", "").find("choose"), std::string::npos);
+  EXPECT_NE(message("/proc/gmesp/a", "").find("install -d -m 0750"), std::string::npos);
   EXPECT_NE(message("/tmp/" + std::string(200, 'x'), "").find("107"), std::string::npos);
+}
+
+TEST(Listener, MakesTheFolderForTheGroup) {
+  const std::string folder = socket_path("run");
+  const std::string path = folder + "/gmespd.sock";
+  const group* own = getgrgid(getegid());
+  ASSERT_NE(own, nullptr);
+  const FileDescriptor fd = listen_on(path, own->gr_name);
+  struct stat made {};
+  ASSERT_EQ(stat(folder.c_str(), &made), 0);
+  EXPECT_EQ(made.st_mode & 07777, 0750u);
+  EXPECT_EQ(made.st_gid, getegid());
+  unlink(path.c_str());
+  rmdir(folder.c_str());
 }
 
 TEST(Listener, SetsTheGroup) {
@@ -201,37 +216,100 @@ TEST(Listener, SetsTheGroup) {
   unlink(path.c_str());
 }
 
-// Time is an argument here, so that nobody waits ten seconds.
-TEST(ControlSocket, DisconnectsAClientThatNeverReads) {
-  AssumeRole role(control_thread);
-  ControlRig rig;
-  SaManager sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers());
-  Commands commands(rig.info, rig.keys, sas);
-  const FileDescriptor epoll(epoll_create1(0));
-  const std::string path = socket_path("stalled.sock");
-  ControlSocket socket(path, "", epoll.get(), commands);
-  ControlClient client(path);
-  ControlClient reader(path);
-  fcntl(client.fd(), F_SETFL, O_NONBLOCK);
-  const auto serve = [&]() {
+// The control socket without its thread: clients act, then serve() lets it react.
+class ServedByHand : public testing::Test {
+ protected:
+  ControlRig rig_;
+  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
+  Commands commands_{rig_.info, rig_.keys, sas_};
+  FileDescriptor epoll_{epoll_create1(0)};
+  std::string path_ = socket_path("by-hand.sock");
+  std::unique_ptr<ControlSocket> socket_ =
+      std::make_unique<ControlSocket>(path_, "", epoll_.get(), commands_);
+  std::vector<std::unique_ptr<ControlClient>> clients_;
+
+  ControlClient& connect() {
+    clients_.push_back(std::make_unique<ControlClient>(path_));
+    return *clients_.back();
+  }
+  void serve() {
     AssumeRole control(control_thread);
     epoll_event events[8];
-    const int count = epoll_wait(epoll.get(), events, 8, 0);
-    for (int i = 0; i < count; ++i) socket.on_ready(events[i].data.u64, events[i].events);
-  };
+    while (const int count = epoll_wait(epoll_.get(), events, 8, 0)) {
+      for (int i = 0; i < count; ++i) socket_->on_ready(events[i].data.u64, events[i].events);
+      socket_->serve_answered();
+    }
+  }
+  void fill() {
+    while (clients_.size() < ControlSocket::kMaxConnections) {
+      connect();
+      serve();
+    }
+  }
+  bool is_served(ControlClient& client) {
+    EXPECT_TRUE(client.send(kCount));
+    serve();
+    return client.receive(0).find("total") != std::string::npos;
+  }
+};
+
+// Time is an argument here, so that nobody waits ten seconds.
+TEST_F(ServedByHand, DisconnectsAClientThatNeverReads) {
+  ControlClient& client = connect();
+  ControlClient& reader = connect();
+  fcntl(client.fd(), F_SETFL, O_NONBLOCK);
   for (int i = 0; i < 3000; ++i) {
     client.send(kExplain);
     serve();
   }
-  ASSERT_EQ(socket.connections(), 2u);
+  ASSERT_EQ(socket_->connections(), 2u);
   const auto now = std::chrono::steady_clock::now();
-  socket.disconnect_stalled(now);
-  EXPECT_EQ(socket.connections(), 2u);
-  socket.disconnect_stalled(now + ControlSocket::kPatience);
-  EXPECT_EQ(socket.connections(), 1u);
-  ASSERT_TRUE(reader.send(kCount));
+  socket_->disconnect_stalled(now);
+  EXPECT_EQ(socket_->connections(), 2u);
+  socket_->disconnect_stalled(now + ControlSocket::kPatience);
+  EXPECT_EQ(socket_->connections(), 1u);
+  EXPECT_TRUE(is_served(reader));
+}
+
+TEST_F(ServedByHand, GivesThePlaceOfTheClientIdleLongestToANewOne) {
+  fill();
+  std::this_thread::sleep_for(ControlSocket::kIdle);
+  ASSERT_TRUE(is_served(*clients_[0]));
+  ControlClient& next = connect();
+  // Asked, but not served before the new client.
+  ASSERT_TRUE(clients_[1]->send(kCount));
   serve();
-  EXPECT_NE(reader.receive().find("total"), std::string::npos);
+  EXPECT_EQ(socket_->connections(), ControlSocket::kMaxConnections);
+  EXPECT_NE(clients_[1]->receive(0).find("total"), std::string::npos);
+  EXPECT_NE(clients_[2]->receive(0).find("too_many_connections"), std::string::npos);
+  EXPECT_FALSE(clients_[2]->send(kCount));
+  EXPECT_TRUE(is_served(next));
+  for (const size_t kept : {0u, 1u, 3u, 255u}) EXPECT_TRUE(is_served(*clients_[kept])) << kept;
+}
+
+TEST_F(ServedByHand, RefusesANewClientWhileNoneIsIdle) {
+  fill();
+  std::this_thread::sleep_for(ControlSocket::kIdle);
+  for (const auto& client : clients_) ASSERT_TRUE(is_served(*client));
+  ControlClient& refused = connect();
+  serve();
+  EXPECT_NE(refused.receive(0).find("too_many_connections"), std::string::npos);
+  EXPECT_FALSE(refused.send(kCount));
+  EXPECT_TRUE(is_served(*clients_[0]));
+}
+
+TEST_F(ServedByHand, RemovesItsOwnFile) {
+  ASSERT_EQ(access(path_.c_str(), F_OK), 0);
+  socket_.reset();
+  EXPECT_NE(access(path_.c_str(), F_OK), 0);
+}
+
+TEST_F(ServedByHand, LeavesTheSocketOfItsSuccessor) {
+  unlink(path_.c_str());
+  const FileDescriptor successor = listen_on(path_, "");
+  socket_.reset();
+  EXPECT_TRUE(ControlClient(path_).connected());
+  unlink(path_.c_str());
 }
 
 }  // namespace

@@ -15,6 +15,10 @@ void MultiBuffer::encrypt_and_sign(std::span<EspJob> jobs) {
   for (size_t i = 0; i < jobs.size(); ++i) jobs[i].good = i % 2 == 0;
 }
 void MultiBuffer::verify_and_decrypt(std::span<EspJob> jobs) { encrypt_and_sign(jobs); }
+// All members, so that the linker has no reason to bring the real ones.
+bool MultiBuffer::write_ivs(std::span<const EspJob>) { return false; }
+void MultiBuffer::seal(std::span<EspJob> jobs) { encrypt_and_sign(jobs); }
+std::string MultiBuffer::self_test() { return {}; }
 
 namespace {
 

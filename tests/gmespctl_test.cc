@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The gmespctl binary as people and scripts run it, against a control thread with real workers.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstdio>
@@ -10,27 +12,16 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "control/json_writer.h"
 #include "control/listener.h"
 #include "tests/control_client.h"
+#include "tests/shell.h"
 
 namespace gmesp {
 namespace {
-
-struct Outcome {
-  int status;
-  std::string output;  // of both streams
-};
-
-Outcome shell(const std::string& command) {
-  FILE* pipe = popen(("( " + command + " ) 2>&1").c_str(), "r");
-  std::string output;
-  char buffer[4096];
-  while (const size_t got = fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, got);
-  const int status = pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
-}
 
 std::vector<std::string> lines(const std::string& text) {
   std::vector<std::string> lines;
@@ -155,7 +146,7 @@ TEST_F(GmespctlTest, FollowsThePagesOfAListForPeople) {
   for (uint32_t i = 0; i < 350; ++i) script += add_line(256 + i) + "\n";
   ASSERT_EQ(run_script(script).status, 0);
   EXPECT_EQ(lines(run("sa list").output).size(), 351u);  // one head
-  EXPECT_EQ(lines(run("sa list limit 20").output).size(), 21u);
+  EXPECT_EQ(run("sa list").output.find("more:"), std::string::npos);
   const std::string json = run("-j sa list").output;
   EXPECT_EQ(lines(json).size(), 1u);
   EXPECT_TRUE(nlohmann::json::parse(json).contains("after"));
@@ -163,6 +154,21 @@ TEST_F(GmespctlTest, FollowsThePagesOfAListForPeople) {
   const std::vector<std::string> both = lines(run_script("sa list\nsa count\n").output);
   ASSERT_EQ(both.size(), 352u);
   EXPECT_EQ(both.back(), "350 in, 0 out");
+}
+
+TEST_F(GmespctlTest, SaysHowALimitedListGoesOn) {
+  std::string script;
+  for (uint32_t i = 0; i < 50; ++i) script += add_line(256 + i) + "\n";
+  ASSERT_EQ(run_script(script).status, 0);
+  const std::vector<std::string> first = lines(run("sa list limit 20").output);
+  ASSERT_EQ(first.size(), 22u);  // head, rows, token
+  const std::string more = "more: ";
+  ASSERT_EQ(first.back().find(more + "after 0x"), 0u) << first.back();
+  const std::string after = first.back().substr(more.size());
+  const std::string rest = run("sa list limit 1000 " + after).output;
+  EXPECT_EQ(lines(rest).size(), 31u);
+  EXPECT_NE(rest.find("0x00000114"), std::string::npos) << rest;  // the 21st
+  EXPECT_EQ(rest.find(more), std::string::npos) << rest;
 }
 
 TEST_F(GmespctlTest, ExitsWithTheStatusOfTheManual) {
@@ -187,6 +193,52 @@ TEST_F(GmespctlTest, TimesOutOnADaemonThatDoesNotAnswer) {
   EXPECT_EQ(outcome.status, 4);
   EXPECT_NE(outcome.output.find("unknown"), std::string::npos);
   unlink(silent.c_str());
+}
+
+// Answers one request with this and hangs up.
+Outcome ask_impostor(const std::string& answer, const std::string& arguments) {
+  const std::string path = socket_path("impostor.sock");
+  const FileDescriptor listener = listen_on(path, "");
+  std::thread impostor([&] {
+    pollfd wait{listener.get(), POLLIN, 0};
+    poll(&wait, 1, 20000);
+    const FileDescriptor client(accept(listener.get(), nullptr, nullptr));
+    char request[4096];
+    if (recv(client.get(), request, sizeof request, 0) > 0) {
+      send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+    }
+  });
+  const Outcome outcome = shell(std::string(GMESP_GMESPCTL) + " -s " + path + " " + arguments);
+  impostor.join();
+  unlink(path.c_str());
+  return outcome;
+}
+
+TEST(Gmespctl, TellsAMalformedAnswerFromNoDaemon) {
+  const struct {
+    const char* command;
+    const char* answer;
+  } rows[] = {
+      {"status", "220 mail ready"},
+      {"status", "[]"},
+      {"status", "{}"},
+      {"status", R"({"ports":7,"workers":[],"warnings":[]})"},
+      {"status", R"({"ports":[7],"workers":[],"warnings":[]})"},
+      {"stats", R"({"workers":[{"access":{}}],"total":{}})"},
+      {"sa list", R"({"sas":[null]})"},
+      {"drops", R"({"drops":[[]],"total":0})"},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = ask_impostor(row.answer, row.command);
+    EXPECT_EQ(outcome.status, 3) << row.answer << outcome.output;
+    EXPECT_EQ(outcome.output.find("gmespctl: "), 0u) << row.answer << outcome.output;
+    EXPECT_NE(outcome.output.find("answer"), std::string::npos) << row.answer << outcome.output;
+  }
+  const Outcome bad = ask_impostor("[]", "-j status");
+  EXPECT_EQ(bad.status, 3);
+  EXPECT_EQ(nlohmann::json::parse(bad.output)["code"], "bad_answer");
+  const Outcome gone = shell(std::string(GMESP_GMESPCTL) + " -s /nonexistent/x -j status");
+  EXPECT_EQ(nlohmann::json::parse(gone.output)["code"], "no_daemon");
 }
 
 TEST_F(GmespctlTest, SaysWhenItIsNotPermitted) {
@@ -217,6 +269,65 @@ TEST_F(GmespctlTest, AddsManyFromAScriptInOrder) {
     ASSERT_EQ(answers[i], expected);
   }
   EXPECT_EQ(run("sa flush").output, "20000 SAs deleted\n");
+}
+
+// What gmespd does at its limit of clients: it answers and hangs up, and reads nothing.
+Outcome ask_full_daemon(const std::string& arguments) {
+  const std::string path = socket_path("full.sock");
+  const FileDescriptor listener = listen_on(path, "");
+  std::thread full([&] {
+    pollfd wait{listener.get(), POLLIN, 0};
+    poll(&wait, 1, 20000);
+    const FileDescriptor client(accept(listener.get(), nullptr, nullptr));
+    const std::string answer = refusal_answer(Refused(Refusal::too_many_connections));
+    send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+  });
+  const Outcome outcome = shell(std::string(GMESP_GMESPCTL) + " -s " + path + " " + arguments);
+  full.join();
+  unlink(path.c_str());
+  return outcome;
+}
+
+TEST(Gmespctl, IsRefusedOnceWhereThereAreTooManyClients) {
+  const std::string script = socket_path("three");
+  std::ofstream(script) << "sa count\nnonsense\nsa count\n";
+  const std::string silent = socket_path("silent");  // an input that never says anything
+  ASSERT_EQ(mkfifo(silent.c_str(), 0600), 0);
+  for (const std::string& arguments : {std::string("status"), "-f " + script, "-f - <>" + silent}) {
+    const Outcome outcome = ask_full_daemon("-j " + arguments);
+    EXPECT_EQ(outcome.status, 1) << arguments;
+    const std::vector<std::string> answers = lines(outcome.output);
+    ASSERT_EQ(answers.size(), 1u) << arguments << outcome.output;
+    EXPECT_EQ(nlohmann::json::parse(answers[0]).value("code", ""), "too_many_connections");
+  }
+  unlink(script.c_str());
+  unlink(silent.c_str());
+}
+
+TEST_F(GmespctlTest, GoesOnAfterALineThatIsTooLong) {
+  std::string script = "sa count\n";
+  // More than a record may have, and more than the kernel takes.
+  for (const size_t zeros : {kMaxRecordBytes, 8 * kMaxRecordBytes}) {
+    script += "sa show dir in spi 0x" + std::string(zeros, '0') + "1\nsa count\n";
+  }
+  const Outcome outcome = run_script(script, "-j");
+  EXPECT_EQ(outcome.status, 1);
+  const std::vector<std::string> answers = lines(outcome.output);
+  const std::vector<std::string> codes{"", "too_long", "", "too_long", ""};
+  ASSERT_EQ(answers.size(), codes.size()) << outcome.output;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(nlohmann::json::parse(answers[i]).value("code", ""), codes[i]) << i;
+  }
+  EXPECT_NE(run_script(script).output.find("line 2: "), std::string::npos);
+}
+
+TEST_F(GmespctlTest, SaysWhenItsOutputIsLost) {
+  for (const char* arguments : {"status >/dev/full", "-j sa count >/dev/full",
+                                "-f - >/dev/full <<'END'\nsa count\nsa count\nEND\n"}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 1) << arguments;
+    EXPECT_NE(outcome.output.find("standard output"), std::string::npos) << outcome.output;
+  }
 }
 
 }  // namespace

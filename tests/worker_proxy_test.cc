@@ -26,12 +26,12 @@ class WorkerProxyTest : public testing::Test {
   WorkerProxy proxy_{*channel_};
 };
 
-TEST_F(WorkerProxyTest, EachMethodSendsItsCommand) {
+TEST_F(WorkerProxyTest, SendsEveryKindOfCommandInOrder) {
   AssumeRole role(control_thread);
-  EXPECT_TRUE(proxy_.install(InstallInbound{}));
-  EXPECT_TRUE(proxy_.install(InstallOutbound{}));
-  EXPECT_TRUE(proxy_.query(QuerySa{}));
-  EXPECT_TRUE(proxy_.remove(DeleteSa{}));
+  EXPECT_TRUE(proxy_.send(InstallInbound{}));
+  EXPECT_TRUE(proxy_.send(InstallOutbound{}));
+  EXPECT_TRUE(proxy_.send(QuerySa{}));
+  EXPECT_TRUE(proxy_.send(DeleteSa{}));
   std::vector<size_t> kinds;
   channel_->commands.consume_all(
       [&](const SaCommand& command) { kinds.push_back(command.index()); });
@@ -41,23 +41,23 @@ TEST_F(WorkerProxyTest, EachMethodSendsItsCommand) {
 TEST_F(WorkerProxyTest, KeepsSoFewUnansweredThatEveryAnswerFindsRoom) {
   AssumeRole role(control_thread);
   uint32_t sent = 0;
-  while (proxy_.remove(delete_number(sent))) ++sent;
+  while (proxy_.send(delete_number(sent))) ++sent;
   EXPECT_EQ(sent, WorkerChannel::kCommands);
   EXPECT_EQ(proxy_.times_full(), 1u);
 
   // The worker has taken them: the command ring is empty, yet no more may go out.
   EXPECT_EQ(answer_all(), WorkerChannel::kCommands);
-  EXPECT_FALSE(proxy_.remove(delete_number(sent)));
+  EXPECT_FALSE(proxy_.send(delete_number(sent)));
   EXPECT_EQ(proxy_.times_full(), 2u);
 
   EXPECT_EQ(proxy_.poll([](const SaEvent&) {}), WorkerChannel::kCommands);
   EXPECT_EQ(proxy_.unanswered(), 0u);
-  EXPECT_TRUE(proxy_.remove(delete_number(sent)));
+  EXPECT_TRUE(proxy_.send(delete_number(sent)));
 }
 
 TEST_F(WorkerProxyTest, DoesNotTakeAnUnaskedEventForAnAnswer) {
   AssumeRole role(control_thread);
-  ASSERT_TRUE(proxy_.remove(delete_number(1)));
+  ASSERT_TRUE(proxy_.send(delete_number(1)));
   channel_->events.push(SaUse{Direction::in, SaIndex{1}, SaEventKind::first_use});
   EXPECT_EQ(proxy_.poll([](const SaEvent&) {}), 1u);
   EXPECT_EQ(proxy_.unanswered(), 1u);
@@ -74,7 +74,7 @@ TEST_F(WorkerProxyTest, BringsEveryAnswerOfAnotherThreadBackInOrder) {
   uint32_t sent = 0;
   std::vector<uint32_t> answered;
   while (answered.size() < kTotal) {
-    while (sent < kTotal && proxy_.remove(delete_number(sent))) ++sent;
+    while (sent < kTotal && proxy_.send(delete_number(sent))) ++sent;
     proxy_.poll([&](const SaEvent& event) {
       answered.push_back(static_cast<uint32_t>(std::get<Deleted>(event).index));
     });

@@ -3,8 +3,6 @@
 // (tools/gmespctl_request.h), keeps the socket busy (gmespctl_session.h) and makes answers readable
 // (gmespctl_print.h); what a command means is decided by gmespd (control/README.md).
 #include <fcntl.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "control/file_descriptor.h"
+#include "control/json_writer.h"
 #include "tools/gmespctl_print.h"
 #include "tools/gmespctl_request.h"
 #include "tools/gmespctl_session.h"
@@ -73,15 +72,7 @@ void error_line(const Options& options, size_t line, const std::string& sentence
     std::fprintf(stderr, "gmespctl: %s%s\n", place.c_str(), sentence.c_str());
     return;
   }
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
-  json.StartObject();
-  json.Key("error");
-  json.String(sentence.c_str());
-  json.Key("code");
-  json.String(code);
-  json.EndObject();
-  std::printf("%s\n", buffer.GetString());
+  std::printf("%s\n", error_answer(sentence, code).c_str());
 }
 
 // Prints one answer; true when it was a refusal.
@@ -96,7 +87,7 @@ bool print(const Options& options, const Session::Result& result) {
   } else if (!refusal.empty()) {
     error_line(options, result.line, refusal, "");
   } else {
-    std::fputs(readable(result.rule->command, result.text, result.first_page).c_str(), stdout);
+    std::fputs(readable(result.rule->command, result.text, result.page).c_str(), stdout);
   }
   return !refusal.empty();
 }
@@ -126,6 +117,11 @@ ExitStatus run(const Options& options) {
         options.file == "-" ? dup(STDIN_FILENO) : open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) throw UsageError("cannot read " + options.file);
     Session(options.socket, timeout, !options.json, printer).run_file(file.get());
+  }
+  // Earlier flushes may have failed: the stream remembers.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fputs("gmespctl: the answers could not be written to standard output\n", stderr);
+    refused = true;
   }
   return refused ? ExitStatus::refused : ExitStatus::done;
 }
@@ -167,8 +163,11 @@ int main(int argc, char** argv) {
   } catch (const gmesp::SessionError& error) {
     gmesp::error_line(options, 0, error.what(), gmesp::code_of(error.status));
     return static_cast<int>(error.status);
-  } catch (const std::exception& error) {
-    gmesp::error_line(options, 0, error.what(), "no_daemon");
+  } catch (const gmesp::BadAnswer& error) {
+    gmesp::error_line(options, 0, error.what(), "bad_answer");
     return static_cast<int>(ExitStatus::no_daemon);
+  } catch (const std::exception& error) {  // out of memory, say: what was sent may have been done
+    gmesp::error_line(options, 0, error.what(), gmesp::code_of(ExitStatus::timed_out));
+    return static_cast<int>(ExitStatus::timed_out);
   }
 }

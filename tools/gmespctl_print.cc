@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <initializer_list>
-#include <stdexcept>
 #include <string_view>
 #include <vector>
 
@@ -17,7 +16,7 @@ using Json = rapidjson::Value;
 rapidjson::Document parse(const std::string& answer) {
   rapidjson::Document json;
   json.Parse(answer.data(), answer.size());
-  if (!json.IsObject()) throw std::runtime_error("gmespd's answer is not a JSON object");
+  if (!json.IsObject()) throw BadAnswer("the answer is not a JSON object: is this gmespd?");
   return json;
 }
 
@@ -30,8 +29,25 @@ std::string text(const Json& value) {
 
 // A key that is not there reads as "-".
 std::string text(const Json& object, const char* key) {
+  if (!object.IsObject()) throw BadAnswer("a row of the answer is not a JSON object");
   const auto member = object.FindMember(key);
   return member == object.MemberEnd() ? "-" : text(member->value);
+}
+
+const Json& member(const Json& object, const char* key, rapidjson::Type type) {
+  const auto found = object.IsObject() ? object.FindMember(key) : object.MemberEnd();
+  if (found == object.MemberEnd() || found->value.GetType() != type) {
+    throw BadAnswer(std::string("the answer lacks ") + key + ": is this gmespd?");
+  }
+  return found->value;
+}
+
+const Json& array(const Json& object, const char* key) {
+  return member(object, key, rapidjson::kArrayType);
+}
+
+const Json& object(const Json& parent, const char* key) {
+  return member(parent, key, rapidjson::kObjectType);
 }
 
 using Row = std::vector<std::string>;
@@ -80,15 +96,15 @@ std::string status(const Json& json) {
   std::string out = "gmespd " + text(json, "version") + ", role " + text(json, "role") + ", up " +
                     text(json, "uptime_s") + " s\n\n";
   out +=
-      table_of(json["ports"],
+      table_of(array(json, "ports"),
                {"port", "driver", "device", "mac", "link", "mtu", "rx_queues", "tx_queues"}, true);
   out += "\n";
-  out += table_of(json["workers"], {"worker", "core", "idle", "instruction_set"}, true);
+  out += table_of(array(json, "workers"), {"worker", "core", "idle", "instruction_set"}, true);
   out += "\nSAs: " + text(json, "sas_in") + " in, " + text(json, "sas_out") + " out, capacity " +
          text(json, "capacity") + " each\n";
   out += "hugepages: " + text(json, "hugepages") +
          "; keys locked in memory: " + text(json, "keys_locked") + "\n";
-  for (const Json& warning : json["warnings"].GetArray()) {
+  for (const Json& warning : array(json, "warnings").GetArray()) {
     out += "warning: " + text(warning, "warning") + "\n";
   }
   return out;
@@ -96,7 +112,7 @@ std::string status(const Json& json) {
 
 void add_stats_rows(std::vector<Row>& rows, const std::string& worker, const Json& counters) {
   for (const char* port : {"access", "host"}) {
-    const Json& in_out = counters[port];
+    const Json& in_out = object(counters, port);
     rows.push_back({worker, port, text(in_out, "rx_packets"), text(in_out, "rx_bytes"),
                     text(in_out, "tx_packets"), text(in_out, "tx_bytes")});
   }
@@ -115,22 +131,31 @@ std::string stats(const Json& json) {
   std::vector<Row> ports{{"worker", "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes"}};
   std::vector<Row> paths{{"worker", "protected_in", "protected_out", "bypassed_in", "bypassed_out",
                           "dropped", "steered"}};
-  for (const Json& worker : json["workers"].GetArray()) {
+  for (const Json& worker : array(json, "workers").GetArray()) {
     add_stats_rows(ports, text(worker, "worker"), worker);
     add_path_row(paths, text(worker, "worker"), worker);
   }
-  add_stats_rows(ports, "total", json["total"]);
-  add_path_row(paths, "total", json["total"]);
+  add_stats_rows(ports, "total", object(json, "total"));
+  add_path_row(paths, "total", object(json, "total"));
   return table(ports) + "\n" + table(paths);
 }
 
 std::string drops(const Json& json) {
-  const Json& rows = json["drops"];
-  const bool explained = !rows.Empty() && rows[0].HasMember("meaning");
+  const Json& rows = array(json, "drops");
+  const bool explained = !rows.Empty() && text(rows[0], "meaning") != "-";
   const std::string out = explained
                               ? table_of(rows, {"reason", "count", "reference", "meaning"}, true)
                               : table_of(rows, {"reason", "count"}, true);
   return out + "\ntotal " + text(json, "total") + "\n";
+}
+
+std::string sa_list(const Json& json, const Session::Page& page) {
+  std::string out = table_of(array(json, "sas"),
+                             {"dir", "spi", "src", "sport", "dst", "dport", "proto", "alg", "ealg",
+                              "window", "worker", "state", "used"},
+                             page.first);
+  if (!page.followed && json.HasMember("after")) out += "more: after " + text(json, "after") + "\n";
+  return out;
 }
 
 // Every key on its line.
@@ -151,7 +176,7 @@ std::string refusal_of(const std::string& answer) {
   return text(json, "error") + " (" + text(json, "code") + ")";
 }
 
-std::string readable(Command command, const std::string& answer, bool first_page) {
+std::string readable(Command command, const std::string& answer, const Session::Page& page) {
   const rapidjson::Document json = parse(answer);
   switch (command) {
     case Command::status:
@@ -162,10 +187,7 @@ std::string readable(Command command, const std::string& answer, bool first_page
     case Command::sa_flush:
       return text(json, "deleted") + " SAs deleted\n";
     case Command::sa_list:
-      return table_of(json["sas"],
-                      {"dir", "spi", "src", "sport", "dst", "dport", "proto", "alg", "ealg",
-                       "window", "worker", "state", "used"},
-                      first_page);
+      return sa_list(json, page);
     case Command::sa_show:
       return facts(json);
     case Command::sa_count:

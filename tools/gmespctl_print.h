@@ -2,17 +2,23 @@
 // Answers for people: a table where there are rows, a line where there is one fact.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 
 #include "control/command_rules.h"
+#include "tools/gmespctl_session.h"
 
 namespace gmesp {
 
-// The sentence of a refusal; empty when the answer is none. Throws std::runtime_error when the
-// answer is not a JSON object.
+// Not what gmespd answers (control/README.md): something else listens on that socket.
+struct BadAnswer : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+// The sentence of a refusal; empty when the answer is none. Throws BadAnswer.
 std::string refusal_of(const std::string& answer);
 
-// first_page: with the head of the table.
-std::string readable(Command command, const std::string& answer, bool first_page);
+// Throws BadAnswer.
+std::string readable(Command command, const std::string& answer, const Session::Page& page);
 
 }  // namespace gmesp

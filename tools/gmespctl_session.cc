@@ -14,6 +14,9 @@
 #include <cstring>
 #include <utility>
 
+#include "control/json_writer.h"
+#include "control/refusal.h"
+
 namespace gmesp {
 namespace {
 
@@ -44,6 +47,13 @@ FileDescriptor connect_to(const std::string& path, std::chrono::milliseconds tim
   throw SessionError(ExitStatus::no_daemon, "no gmespd at " + path + ": " + std::strerror(errno));
 }
 
+bool turns_away(const std::string& answer) {
+  rapidjson::Document json;
+  json.Parse(answer.data(), answer.size());
+  return json.IsObject() && json.HasMember("code") && json["code"].IsString() &&
+         json["code"].GetString() == refusal_info(Refusal::too_many_connections).code;
+}
+
 }  // namespace
 
 Session::Session(const std::string& socket, std::chrono::milliseconds timeout, bool follow_pages,
@@ -59,7 +69,7 @@ void Session::run_one(const Words& words) {
 }
 
 void Session::run_file(int fd) {
-  while (true) {
+  while (!turned_away_) {
     take_lines();
     if (!input_open_ && input_.empty() && pending_.empty()) return;
     exchange(input_open_ && may_take_input() ? fd : -1);
@@ -68,12 +78,17 @@ void Session::run_file(int fd) {
 
 bool Session::may_take_input() const { return !barrier_ && pending_.size() < kWindow; }
 
-void Session::submit(const Words& words, size_t line) {
+void Session::submit(const Words& words, size_t line, bool first_page) {
+  if (words.record.size() > kMaxRecordBytes) {
+    const std::string refusal = refusal_answer(Refused(Refusal::too_long));
+    return answer_ourselves({words.rule, line, refusal, false, {}});
+  }
   Pending pending;
   pending.result.rule = words.rule;
   pending.result.line = line;
-  pending.follow_pages = follow_pages_ && words.follow_pages;
-  if (pending.follow_pages) {
+  pending.result.page.first = first_page;
+  pending.result.page.followed = follow_pages_ && words.follow_pages;
+  if (pending.result.page.followed) {
     pending.record = words.record;
     barrier_ = true;
   }
@@ -81,6 +96,11 @@ void Session::submit(const Words& words, size_t line) {
   unsent_.push_back(words.record);
   if (unanswered_++ == 0) deadline_ = std::chrono::steady_clock::now() + timeout_;
   send_some();
+}
+
+void Session::answer_ourselves(Result result) {
+  pending_.push_back({std::move(result), {}, true});
+  print_ready();
 }
 
 void Session::read_input(int fd) {
@@ -120,10 +140,7 @@ void Session::take_line(std::string_view line) {
     submit(request, lines_);
     wipe_text(request.record);
   } catch (const UsageError& error) {
-    Pending pending;
-    pending.result = {nullptr, lines_, error.what(), true, true};
-    pending_.push_back(std::move(pending));
-    print_ready();
+    answer_ourselves({nullptr, lines_, error.what(), true, {}});
   }
 }
 
@@ -152,7 +169,6 @@ void Session::send_some() {
   while (!unsent_.empty()) {
     std::string& record = unsent_.front();
     if (send(socket_.get(), record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-      if (errno == EMSGSIZE) throw SessionError(ExitStatus::usage, "a command is too long");
       // A daemon that has hung up may have said why: receive_some() finds out.
       if (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET) return;
       throw SessionError(ExitStatus::no_daemon, std::string("send: ") + std::strerror(errno));
@@ -164,7 +180,7 @@ void Session::send_some() {
 
 void Session::receive_some() {
   std::string text(kMaxRecordBytes, '\0');
-  while (true) {
+  while (!turned_away_) {
     ssize_t got = recv(socket_.get(), text.data(), text.size(), MSG_DONTWAIT);
     // A reset is told once, before what still waits to be read.
     if (got < 0 && errno == ECONNRESET) {
@@ -183,6 +199,7 @@ void Session::lost() {
 }
 
 void Session::on_answer(std::string text) {
+  if (turns_away(text)) return on_turned_away(std::move(text));
   if (unanswered_ == 0) return;  // nothing was asked
   --unanswered_;
   deadline_ = std::chrono::steady_clock::now() + timeout_;
@@ -190,8 +207,16 @@ void Session::on_answer(std::string text) {
   pending_.pop_front();
   pending.result.text = std::move(text);
   print_(pending.result);
-  if (pending.follow_pages) follow(pending);
+  if (pending.result.page.followed) follow(pending);
   print_ready();
+}
+
+// One answer to whatever was, or was to be, asked: gmespd has read none of it.
+void Session::on_turned_away(std::string answer) {
+  turned_away_ = true;
+  const size_t line = pending_.empty() ? 0 : pending_.front().result.line;
+  pending_.clear();
+  print_({nullptr, line, std::move(answer), false, {}});
 }
 
 // A list goes on behind the page that has just been printed.
@@ -201,13 +226,12 @@ void Session::follow(const Pending& pending) {
   page.Parse(pending.result.text.data(), pending.result.text.size());
   if (!page.IsObject() || !page.HasMember("after") || !page["after"].IsString()) return;
   const Words next{pending.result.rule, next_page(pending.record, page["after"].GetString()), true};
-  submit(next, pending.result.line);
-  pending_.back().result.first_page = false;
+  submit(next, pending.result.line, false);
 }
 
-// Errors of ours whose turn it is: what stays in front waits for gmespd.
+// Answers of ours whose turn it is: what stays in front waits for gmespd.
 void Session::print_ready() {
-  while (!pending_.empty() && pending_.front().result.usage_error) {
+  while (!pending_.empty() && pending_.front().answered) {
     print_(pending_.front().result);
     pending_.pop_front();
   }

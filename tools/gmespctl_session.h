@@ -34,13 +34,18 @@ struct SessionError : std::runtime_error {
 
 class Session {
  public:
+  // Of a list; what is no list is one page.
+  struct Page {
+    bool first = true;
+    bool followed = false;  // the next one is asked for without the user
+  };
   // line: 0 for a command of the argument list. answer: one JSON object; error: ours, no JSON.
   struct Result {
     const CommandRule* rule = nullptr;  // nullptr: the line was no command
     size_t line = 0;
     std::string text;
     bool usage_error = false;
-    bool first_page = true;
+    Page page;
   };
   using Printer = std::function<void(const Result&)>;
 
@@ -53,14 +58,15 @@ class Session {
   void run_file(int fd);
 
  private:
-  // A command on its way, or an error in its place.
+  // A command on its way, or our own answer in its place.
   struct Pending {
     Result result;
-    std::string record;  // of a list whose next pages are to follow
-    bool follow_pages = false;
+    std::string record;     // of a list whose next pages are to follow
+    bool answered = false;  // by us: waits for its turn only
   };
 
-  void submit(const Words& words, size_t line);
+  void submit(const Words& words, size_t line, bool first_page = true);
+  void answer_ourselves(Result result);
   void read_input(int fd);
   void take_lines();
   void take_line(std::string_view line);
@@ -70,6 +76,7 @@ class Session {
   void send_some();
   void receive_some();
   void on_answer(std::string text);
+  void on_turned_away(std::string answer);
   void follow(const Pending& pending);
   void print_ready();
   [[noreturn]] void lost();
@@ -82,7 +89,8 @@ class Session {
   std::deque<std::string> unsent_;
   size_t unanswered_ = 0;
   std::chrono::steady_clock::time_point deadline_{};  // of the next answer
-  bool barrier_ = false;  // a list whose pages are followed: what comes after waits
+  bool barrier_ = false;      // a list whose pages are followed: what comes after waits
+  bool turned_away_ = false;  // gmespd has no place for us: nothing more is answered
   bool input_open_ = true;
   std::string input_;
   size_t lines_ = 0;

@@ -2,21 +2,16 @@
 // gmespd: reads the configuration, opens everything that takes rights, gives the rights up, and is
 // the control thread from then on. stdout has one line, when the engine is ready; the log is on
 // stderr.
-#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <exception>
-#include <filesystem>
+#include <stdexcept>
 #include <string>
 
 #include "control/config.h"
@@ -48,24 +43,6 @@ FileDescriptor stop_signals() {
   return descriptor;
 }
 
-// /run is empty after a reboot: the socket's folder is made, for us and the socket's group.
-void make_socket_folder(const Config& config) {
-  const std::filesystem::path folder = std::filesystem::absolute(config.socket).parent_path();
-  if (mkdir(folder.c_str(), 0750) != 0) {
-    if (errno == EEXIST) return;
-    throw std::runtime_error("cannot make the socket's folder: " + std::string(strerror(errno)) +
-                             "; as root: install -d -m 0750 -o USER " + folder.string() +
-                             ", or choose another [control] socket");
-  }
-  const group* owner =
-      config.socket_group.empty() ? nullptr : getgrnam(config.socket_group.c_str());
-  // An unknown group is the listener's to refuse.
-  if (owner != nullptr && chown(folder.c_str(), static_cast<uid_t>(-1), owner->gr_gid) != 0) {
-    throw std::runtime_error("cannot give " + folder.string() + " to group " + config.socket_group +
-                             ": " + strerror(errno));
-  }
-}
-
 void start_log(bool verbose) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("gmespd"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e gmespd %^%l%$: %v");
@@ -83,7 +60,6 @@ void say_ready(const Config& config) {
 void serve(const Config& config, bool verbose) {
   const FileDescriptor stop = stop_signals();
   start_log(verbose);
-  make_socket_folder(config);
   Engine engine(config, verbose);
   drop_privileges();
   for (const std::string& notice : engine.notices()) spdlog::warn("{}", notice);

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The gmespd binary from its start to its end, with DPDK but without hugepages or a network: both
+// ports are net_null, which never receives here.
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "control/file_descriptor.h"
+#include "tests/shell.h"
+
+namespace gmesp {
+namespace {
+
+const std::string kGmespd = GMESP_GMESPD;
+
+// ThreadSanitizer has a thread of its own that blocks every signal and keeps its capabilities:
+// gmespd rightly refuses to serve beside it.
+#ifdef __SANITIZE_THREAD__
+#define SKIP_IF_IT_CANNOT_START() GTEST_SKIP() << "ThreadSanitizer's own thread keeps capabilities"
+#else
+#define SKIP_IF_IT_CANNOT_START() static_cast<void>(0)
+#endif
+
+// A gmespd on its way or running, with both its streams.
+class Gmespd {
+ public:
+  explicit Gmespd(const std::string& file) {
+    int ends[2];
+    if (pipe(ends) != 0) return;
+    output_ = FileDescriptor(ends[0]);
+    const FileDescriptor its_end(ends[1]);
+    pid_ = fork();
+    if (pid_ != 0) return;
+    dup2(its_end.get(), STDOUT_FILENO);
+    dup2(its_end.get(), STDERR_FILENO);
+    execl(kGmespd.c_str(), "gmespd", "-c", file.c_str(), nullptr);
+    _exit(127);
+  }
+  ~Gmespd() {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  }
+  Gmespd(const Gmespd&) = delete;
+  Gmespd& operator=(const Gmespd&) = delete;
+
+  pid_t pid() const { return pid_; }
+
+  // What it has said when this is among it; or all it said before it ended or the time was up.
+  std::string wait_for(const std::string& words) {
+    constexpr int kPatienceMs = 30000;
+    std::string said;
+    pollfd wait{output_.get(), POLLIN, 0};
+    while (said.find(words) == std::string::npos && poll(&wait, 1, kPatienceMs) == 1) {
+      char buffer[4096];
+      const ssize_t got = read(output_.get(), buffer, sizeof buffer);
+      if (got <= 0) break;
+      said.append(buffer, static_cast<size_t>(got));
+    }
+    return said;
+  }
+
+  int stop(int signal) {
+    kill(pid_, signal);
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  FileDescriptor output_;
+  pid_t pid_ = -1;
+};
+
+class GmespdTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    // gmespd cannot be traced, so LeakSanitizer cannot look into it.
+    const char* given = getenv("ASAN_OPTIONS");
+    setenv("ASAN_OPTIONS", (std::string(given ? given : "") + ":detect_leaks=0").c_str(), 1);
+  }
+  GmespdTest() {
+    char folder[] = "/tmp/gmespd_test_XXXXXX";
+    folder_ = mkdtemp(folder);
+    socket_ = folder_ + "/run/gmespd.sock";
+  }
+  ~GmespdTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string write_config(const std::string& access, int cpu) const {
+    const std::string file = folder_ + "/gmespd.toml";
+    std::ofstream(file) << "role = 'pcscf'\n[control]\nsocket = '" << socket_
+                        << "'\n[workers]\nhugepages = 'never'\ncpus = [" << cpu
+                        << "]\n[access]\ndevice = '" << access
+                        << "'\n[host]\ndevice = 'net_null1,no-rx=1'\n[sa]\ncapacity = 100\n";
+    return file;
+  }
+  // On a CPU that this process may use: not every container has number 0.
+  std::string good_config() const { return write_config("net_null0,no-rx=1", sched_getcpu()); }
+
+  Outcome gmespctl(const std::string& command) const {
+    return shell(std::string(GMESP_GMESPCTL) + " -s " + socket_ + " " + command);
+  }
+
+  std::string folder_;
+  std::string socket_;
+};
+
+TEST_F(GmespdTest, ChecksAFileWithoutStarting) {
+  const std::string example = GMESP_EXAMPLE_CONFIG;
+  const Outcome good = shell(kGmespd + " --check -c " + example);
+  EXPECT_EQ(good.status, 0);
+  EXPECT_EQ(good.output, example + ": ok\n");
+
+  const std::string file = folder_ + "/broken.toml";
+  std::ofstream(file) << "role = 'pcscf'\n[workers]\ncpus = 'all'\n";
+  const Outcome broken = shell(kGmespd + " --check -c " + file);
+  EXPECT_EQ(broken.status, 1);
+  EXPECT_EQ(broken.output.find(file + ":3:8: key 'workers.cpus': expected"), 0u) << broken.output;
+
+  const Outcome missing = shell(kGmespd + " --check -c " + folder_ + "/missing.toml");
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_EQ(missing.output.find(folder_ + "/missing.toml: "), 0u) << missing.output;
+}
+
+TEST_F(GmespdTest, KnowsUsageFromFailure) {
+  for (const std::string usage : {"", "-c", "--nonsense", "--check", "-c a b"}) {
+    EXPECT_EQ(shell(kGmespd + " " + usage).status, 2) << usage;
+  }
+  EXPECT_EQ(shell(kGmespd + " --help").status, 0);
+  EXPECT_EQ(shell(kGmespd + " --version").status, 0);
+}
+
+TEST_F(GmespdTest, SaysWhatMendsAConfigurationThatThisMachineCannotServe) {
+  const struct {
+    std::string access;
+    int cpu;
+    std::string said;
+  } rows[] = {
+      {"net_af_packet0,iface=gmesp-none", sched_getcpu(),
+       "there is no interface 'gmesp-none' here: ip link show"},
+      {"net_nonsense0", sched_getcpu(), "is the driver's name right, and its arguments?"},
+      {"net_null0,no-rx=1", 1023, "CPU 1023 is not there: this process may run on "},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = shell(kGmespd + " -c " + write_config(row.access, row.cpu));
+    EXPECT_EQ(outcome.status, 1) << row.said;
+    EXPECT_NE(outcome.output.find("gmespd: "), std::string::npos) << outcome.output;
+    EXPECT_NE(outcome.output.find(row.said), std::string::npos) << outcome.output;
+  }
+}
+
+TEST_F(GmespdTest, ServesUntilItIsTerminated) {
+  SKIP_IF_IT_CANNOT_START();
+  Gmespd gmespd(good_config());
+  const std::string ready = "gmespd: ready, role pcscf, 1 worker, socket " + socket_ + "\n";
+  const std::string said = gmespd.wait_for(ready);
+  ASSERT_NE(said.find(ready), std::string::npos) << said;
+  struct stat folder {};
+  ASSERT_EQ(stat((folder_ + "/run").c_str(), &folder), 0);
+  EXPECT_EQ(folder.st_mode & 07777, 0750u);
+  const Outcome status = gmespctl("status");
+  EXPECT_EQ(status.status, 0) << status.output;
+  EXPECT_NE(status.output.find("net_null"), std::string::npos) << status.output;
+
+  EXPECT_EQ(gmespd.stop(SIGTERM), 0);
+  EXPECT_FALSE(std::filesystem::exists(socket_));
+  EXPECT_EQ(gmespctl("status").status, 3);
+}
+
+TEST_F(GmespdTest, LeavesTheSocketOfAnotherAlone) {
+  SKIP_IF_IT_CANNOT_START();
+  const std::string file = good_config();
+  Gmespd first(file);
+  const std::string said = first.wait_for("ready");
+  ASSERT_NE(said.find("ready"), std::string::npos) << said;
+  const Outcome second = shell(kGmespd + " -c " + file);
+  EXPECT_EQ(second.status, 1);
+  EXPECT_NE(second.output.find("another gmespd listens here"), std::string::npos) << second.output;
+  EXPECT_EQ(gmespctl("sa count").output, "0 in, 0 out\n");
+}
+
+constexpr const char* kNoCapability = "0000000000000000";
+
+// The value of a line of /proc/PID/status, without the blanks.
+std::string status_value(const std::filesystem::path& file, const std::string& key) {
+  std::ifstream status(file);
+  for (std::string line; std::getline(status, line);) {
+    std::istringstream words(line);
+    std::string name, value;
+    if (words >> name >> value && name == key + ":") return value;
+  }
+  return "";
+}
+
+TEST_F(GmespdTest, GivesUpItsRightsInEveryThread) {
+  if (status_value("/proc/self/status", "CapEff") == kNoCapability) {
+    GTEST_SKIP() << "this process has no rights that gmespd could give up";
+  }
+  SKIP_IF_IT_CANNOT_START();
+  Gmespd gmespd(good_config());
+  const std::string said = gmespd.wait_for("ready");
+  ASSERT_NE(said.find("ready"), std::string::npos) << said;
+  size_t threads = 0;
+  const std::string tasks = "/proc/" + std::to_string(gmespd.pid()) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    ++threads;
+    const std::filesystem::path file = task.path() / "status";
+    EXPECT_EQ(status_value(file, "CapEff"), kNoCapability) << file;
+    EXPECT_EQ(status_value(file, "CapPrm"), kNoCapability) << file;
+    EXPECT_EQ(status_value(file, "NoNewPrivs"), "1") << file;
+  }
+  EXPECT_GE(threads, 2u);  // control thread and worker
+}
+
+}  // namespace
+}  // namespace gmesp
