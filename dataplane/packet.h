@@ -86,7 +86,7 @@ class Verdict {
 // frees the rest.
 class Burst {
  public:
-  static constexpr size_t kCapacity = 64;  // perf/README.md: 16 costs up to 22 % more more
+  static constexpr size_t kCapacity = 64;  // perf/README.md: 16 costs up to 22 % more
   static_assert(kCapacity <= MultiBuffer::kMaxJobs, "one burst is one crypto batch");
 
   Burst() = default;

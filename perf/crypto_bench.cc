@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What MultiBuffer costs for a packet: every suite, both directions, 64, 256 and 1400 bytes of ESP
 // payload, 1, 8 and 32 packets in a batch, each packet of another SA. The keys stay in the cache
-// (32 SAs); see README.md for what a million SAs change.
+// (32 SAs); with many SAs keys are cold: see path_bench.cc.
 #include <benchmark/benchmark.h>
 #include <x86intrin.h>
 
