@@ -39,14 +39,18 @@ constexpr size_t round_up(size_t bytes) {
 KeyStore::KeyStore(size_t capacity, InstructionSet instruction_set)
     : manager_(make_manager(instruction_set)), capacity_(capacity) {
   constexpr size_t kMaxUnits = std::numeric_limits<uint32_t>::max();
-  if (capacity > kMaxUnits / 64) throw std::length_error("key store: too many slots");
+  if (capacity > kMaxUnits / 64)
+    throw std::length_error(
+        "no room for the keys of so many SAs: lower [sa] capacity or the number of [workers] cpus");
   size_t bytes = 0;
   for (size_t i = 0; i < kSlotBytes.size(); ++i) {
     classes_[i].slot_bytes = kSlotBytes[i];
     classes_[i].first_unit = static_cast<uint32_t>(bytes / kSlotUnitBytes);
     bytes += round_up(capacity * kSlotBytes[i]);
   }
-  if (bytes / kSlotUnitBytes > kMaxUnits) throw std::length_error("key store: too many slots");
+  if (bytes / kSlotUnitBytes > kMaxUnits)
+    throw std::length_error(
+        "no room for the keys of so many SAs: lower [sa] capacity or the number of [workers] cpus");
   mapping_bytes_ = bytes + kHugePageBytes;
   reserve_memory();
 }
