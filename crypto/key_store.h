@@ -14,6 +14,7 @@
 #include "crypto/algorithm.h"
 #include "crypto/key_material.h"
 #include "crypto/manager.h"
+#include "crypto/prefetch.h"
 
 namespace gmesp {
 
@@ -54,7 +55,7 @@ class KeyStore {
   void prefetch(KeySlot slot, Suite suite) const {
     const uint8_t* const end = at(slot) + slot_bytes(suite);
     for (const uint8_t* line = at(slot); line != end; line += kSlotUnitBytes) {
-      __builtin_prefetch(line);
+      prefetch_to_read(line);
     }
   }
   bool locked() const { return locked_; }

@@ -36,7 +36,8 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
   });
   counters_.bypassed_in += cleartext_burst_.size();
 
-  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });         // RFC 4303 3.4.2
+  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });        // RFC 4303 2.1
+  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });         // 3.4.2
   burst.filter(counters_, [&](Packet& p) { return check_length(p); });    // 2
   burst.filter(counters_, [&](Packet& p) { return check_replay(p); });    // 3.4.3, before the ICV
   verify_and_decrypt(burst);                                              // 3.4.4
@@ -66,22 +67,25 @@ Inbound::Inbound(const PathConfig& config, Sad& sad, const KeyStore& keys,
 
 Verdict Inbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
-  if (!verdict.is_pass() || packet.kind == PacketKind::not_ip) return verdict;
-  counters_.access.rx_bytes += packet.ip_bytes();
-  if (packet.kind == PacketKind::esp && packet.payload_bytes() >= sizeof(EspHeader)) {
-    sad_.prefetch(spi_of(packet));
+  if (verdict.is_pass() && packet.kind != PacketKind::not_ip) {
+    counters_.access.rx_bytes += packet.ip_bytes();
   }
   return verdict;
 }
 
-// The SPI alone names the SA (ESP-01).
-Verdict Inbound::find_sa(Packet& packet) {
+Verdict Inbound::read_spi(Packet& packet) {
   if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
   const Spi spi = spi_of(packet);
   if (spi < kFirstUnreservedSpi) return Verdict::drop(Drop::reserved_spi);
-  packet.inbound_sa = sad_.find(spi);
+  sad_.prefetch(spi);
+  return Verdict::pass();
+}
+
+// The SPI alone names the SA (ESP-01).
+Verdict Inbound::find_sa(Packet& packet) {
+  packet.inbound_sa = sad_.find(spi_of(packet));
   if (packet.inbound_sa == nullptr) return Verdict::drop(Drop::unknown_spi);
-  __builtin_prefetch(packet.inbound_sa, 1);
+  sad_.sas().prefetch(*packet.inbound_sa);
   return Verdict::pass();
 }
 
@@ -91,7 +95,6 @@ Verdict Inbound::check_length(Packet& packet) {
     return Verdict::drop(Drop::esp_length);
   }
   keys_.prefetch(sa.key, sa.suite);
-  sad_.sas().prefetch_record(sa);
   return Verdict::pass();
 }
 

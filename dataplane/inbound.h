@@ -31,6 +31,7 @@ class Inbound {
 
  private:
   Verdict demultiplex(Packet& packet);
+  Verdict read_spi(Packet& packet);
   Verdict find_sa(Packet& packet);
   Verdict check_length(Packet& packet);
   Verdict check_replay(Packet& packet);

@@ -6,11 +6,14 @@
 // leaves no tombstone.
 #pragma once
 
+#include <immintrin.h>
+
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
+#include "crypto/prefetch.h"
 #include "dataplane/large_array.h"
 #include "dataplane/sa_table.h"
 
@@ -29,7 +32,7 @@ class IndexTable {
       : buckets_(std::bit_ceil(capacity / kTargetLoad + 1)),
         mask_(static_cast<uint32_t>(buckets_.size() - 1)) {}
 
-  void prefetch(Key key) const { __builtin_prefetch(&buckets_[key.place & mask_]); }
+  void prefetch(Key key) const { prefetch_to_read(&buckets_[key.place & mask_]); }
 
   // The first entry with this tag whose index satisfies `is_it`; kNoSa when there is none.
   template <typename Predicate>
@@ -37,8 +40,9 @@ class IndexTable {
     // Once round at most: deletes can leave every bucket with an entry that passed it.
     for (uint32_t step = 0; step <= mask_; ++step) {
       const Bucket& bucket = buckets_[(key.place + step) & mask_];
-      for (size_t i = 0; i < kEntries; ++i) {
-        if (bucket.tags[i] == key.tag && is_it(bucket.indexes[i])) return bucket.indexes[i];
+      for (uint32_t left = bucket.matches(key.tag); left != 0; left &= left - 1) {
+        const SaIndex index = bucket.indexes[std::countr_zero(left)];
+        if (is_it(index)) return index;
       }
       if (bucket.passed == 0) break;
     }
@@ -90,8 +94,20 @@ class IndexTable {
 
   struct alignas(64) Bucket {
     uint32_t tags[kEntries];
-    SaIndex indexes[kEntries];
     uint32_t passed;  // entries that were meant for here or before and live further on
+    SaIndex indexes[kEntries];
+
+    // Bit i: entry i has this tag. Without a branch for each entry: which one it is differs from
+    // packet to packet, and a wrong guess costs more than all seven comparisons.
+    uint32_t matches(uint32_t tag) const {
+      const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+      const auto bits = [&](const uint32_t* four) {
+        const __m128i equal =
+            _mm_cmpeq_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(four)), wanted);
+        return static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(equal)));
+      };
+      return (bits(tags) | bits(tags + 4) << 4) & ((1u << kEntries) - 1);
+    }
   };
   static_assert(sizeof(Bucket) == 64, "a look-up reads one line");
 

@@ -19,7 +19,7 @@ void Outbound::run(Burst& burst, uint64_t now_tsc) {
 
 void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
   for (Packet& p : burst) hash_addresses(p);
-  for (Packet& p : burst) spd_.prefetch_sas(p.address_hash);
+  for (Packet& p : burst) find_candidate(p);
   burst.filter(counters_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
 
   burst.move_if(cleartext_burst_, [](const Packet& p) { return p.outbound_sa == nullptr; });
@@ -69,18 +69,22 @@ void Outbound::hash_addresses(Packet& packet) {
   spd_.prefetch(packet.address_hash);
 }
 
+// The SA that the address pair leads to, most likely the one; its lines are asked for.
+void Outbound::find_candidate(Packet& packet) {
+  if (packet.kind != PacketKind::cleartext) return;
+  packet.outbound_sa = spd_.candidate(packet.address_hash);
+  if (packet.outbound_sa != nullptr) spd_.sas().prefetch(*packet.outbound_sa);
+}
+
 // SA or, with no SA, the cleartext policy's decision.
 Verdict Outbound::find_policy(Packet& packet) {
-  const uint64_t hash = packet.address_hash;
-  packet.outbound_sa = nullptr;
   if (packet.kind != PacketKind::cleartext) return Verdict::pass();
   Flow flow;
   if (const Verdict v = read_flow(packet, flow); !v.is_pass()) return v;
-  packet.outbound_sa = spd_.find(hash, flow);
+  packet.outbound_sa = spd_.find(packet.outbound_sa, flow);
   if (packet.outbound_sa == nullptr) return Verdict::pass();
   const OutboundSa& sa = *packet.outbound_sa;
   keys_.prefetch(sa.key, sa.suite);
-  spd_.sas().prefetch_record(sa);
   return Verdict::pass();
 }
 

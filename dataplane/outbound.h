@@ -30,6 +30,7 @@ class Outbound {
  private:
   Verdict demultiplex(Packet& packet);
   void hash_addresses(Packet& packet);
+  void find_candidate(Packet& packet);
   Verdict find_policy(Packet& packet);
   Verdict check_checksum(Packet& packet);
   void clamp(Packet& packet);

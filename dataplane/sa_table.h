@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "crypto/prefetch.h"
 #include "dataplane/large_array.h"
 #include "dataplane/security_association.h"
 
@@ -17,17 +18,19 @@ constexpr SaIndex kNoSa{0xffffffff};
 template <typename Sa>  // InboundSa or OutboundSa
 class SaTable {
  public:
-  explicit SaTable(size_t capacity) : sas_(capacity), records_(capacity) {}
+  explicit SaTable(size_t capacity) : entries_(capacity) {}
 
-  size_t capacity() const { return sas_.size(); }
-  Sa& operator[](SaIndex index) { return sas_[static_cast<size_t>(index)]; }
-  const Sa& operator[](SaIndex index) const { return sas_[static_cast<size_t>(index)]; }
+  size_t capacity() const { return entries_.size(); }
+  Sa& operator[](SaIndex index) { return entries_[static_cast<size_t>(index)].sa; }
+  const Sa& operator[](SaIndex index) const { return entries_[static_cast<size_t>(index)].sa; }
   SaIndex index_of(const Sa& sa) const {
-    return SaIndex{static_cast<uint32_t>(&sa - sas_.begin())};
+    return SaIndex{static_cast<uint32_t>(&entry_of(sa) - entries_.begin())};
   }
-  SaRecord& record(const Sa& sa) { return records_[static_cast<size_t>(index_of(sa))]; }
-  void prefetch_record(const Sa& sa) const {
-    __builtin_prefetch(records_.begin() + static_cast<size_t>(index_of(sa)), 1);
+  SaRecord& record(const Sa& sa) { return const_cast<Entry&>(entry_of(sa)).record; }
+  // Both lines of an SA, to be written.
+  void prefetch(const Sa& sa) const {
+    prefetch_to_write(&sa);
+    prefetch_to_write(&entry_of(sa).record);
   }
 
   bool can_place(SaIndex index) const {
@@ -69,7 +72,7 @@ class SaTable {
   template <typename Deliver>
   bool deliver_events(Deliver&& deliver) {
     while (first_pending_ != kNoSa) {
-      SaRecord& record = records_[static_cast<size_t>(first_pending_)];
+      SaRecord& record = entries_[static_cast<size_t>(first_pending_)].record;
       while (record.pending_events != 0) {
         const auto lowest = static_cast<uint8_t>(record.pending_events & -record.pending_events);
         if (!deliver(first_pending_, SaEventKind{lowest})) return false;
@@ -84,14 +87,18 @@ class SaTable {
   void forget_events(SaIndex index) {
     SaIndex* link = &first_pending_;
     while (*link != kNoSa && *link != index) {
-      link = &records_[static_cast<size_t>(*link)].next_pending;
+      link = &entries_[static_cast<size_t>(*link)].record.next_pending;
     }
-    if (*link == index) *link = records_[static_cast<size_t>(index)].next_pending;
-    records_[static_cast<size_t>(index)].pending_events = 0;
+    if (*link == index) *link = entries_[static_cast<size_t>(index)].record.next_pending;
+    entries_[static_cast<size_t>(index)].record.pending_events = 0;
   }
 
-  LargeArray<Sa> sas_;
-  LargeArray<SaRecord> records_;
+  struct Entry {
+    Sa sa;
+    SaRecord record;
+  };
+  static const Entry& entry_of(const Sa& sa) { return reinterpret_cast<const Entry&>(sa); }
+  LargeArray<Entry> entries_;
   SaIndex first_pending_ = kNoSa;
 };
 

@@ -23,11 +23,9 @@ uint64_t Spd::hash(const Address& source, const Address& destination) const {
   return fold(a ^ 0x8ebc6af09c88c6e3, b ^ seed_);
 }
 
-void Spd::prefetch_sas(uint64_t hash) const {
-  by_addresses_.find(key(hash), [this](SaIndex index) {
-    __builtin_prefetch(&sas_[index]);
-    return false;
-  });
+OutboundSa* Spd::candidate(uint64_t hash) {
+  const SaIndex index = by_addresses_.find(key(hash), [](SaIndex) { return true; });
+  return index == kNoSa ? nullptr : &sas_[index];
 }
 
 SaIndex Spd::find_first(uint64_t hash, const Address& source, const Address& destination) const {
@@ -43,8 +41,14 @@ size_t Spd::chain_length(SaIndex first) const {
   return length;
 }
 
-OutboundSa* Spd::find(uint64_t hash, const Flow& flow) {
-  SaIndex index = find_first(hash, flow.source, flow.destination);
+OutboundSa* Spd::find(OutboundSa* candidate, const Flow& flow) {
+  if (candidate == nullptr) return nullptr;
+  const Selector& selector = candidate->selector;
+  SaIndex index = sas_.index_of(*candidate);
+  if (selector.source != flow.source || selector.destination != flow.destination) {
+    // Another pair with the same tag: 31 bits and a bucket agree.
+    index = find_first(hash(flow.source, flow.destination), flow.source, flow.destination);
+  }
   while (index != kNoSa) {
     OutboundSa& sa = sas_[index];
     if (sa.selector.matches(flow)) return &sa;

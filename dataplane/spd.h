@@ -25,12 +25,15 @@ class Spd {
   Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), seed_(seed) {}
 
   uint64_t hash(const Address& source, const Address& destination) const;
-  // First the bucket, then, when that line is here, the SAs it may lead to.
   void prefetch(uint64_t hash) const { by_addresses_.prefetch(key(hash)); }
-  void prefetch_sas(uint64_t hash) const;
-  // nullptr: no SA protects this flow.
-  OutboundSa* find(uint64_t hash, const Flow& flow);
-  OutboundSa* find(const Flow& flow) { return find(hash(flow.source, flow.destination), flow); }
+  // The first SA that the bucket names for this hash: nearly always of the address pair, but its
+  // line has not been looked at. nullptr: the pair has no SA.
+  OutboundSa* candidate(uint64_t hash);
+  // nullptr: no SA protects this flow. `candidate` is that of the flow's address pair.
+  OutboundSa* find(OutboundSa* candidate, const Flow& flow);
+  OutboundSa* find(const Flow& flow) {
+    return find(candidate(hash(flow.source, flow.destination)), flow);
+  }
 
   // Nothing is changed when an error comes back.
   std::optional<InstallError> install(const InstallOutbound& command);

@@ -33,15 +33,13 @@ bool Worker::poll() {
   const uint64_t now_tsc = __rdtsc();
   size_t work = apply_commands(now_tsc);
 
-  access_.receive(burst_, counters_, counters_.access);
-  work += burst_.size();
+  work += access_.receive(burst_, counters_, counters_.access);
   inbound_.run(burst_, now_tsc);
-  transmit(host_, counters_.host, SteerTo::host_transmit, burst_);
+  transmit(burst_, SteerTo::host_transmit);
 
-  host_.receive(burst_, counters_, counters_.host);
-  work += burst_.size();
+  work += host_.receive(burst_, counters_, counters_.host);
   outbound_.run(burst_, now_tsc);
-  transmit(access_, counters_.access, SteerTo::access_transmit, burst_);
+  transmit(burst_, SteerTo::access_transmit);
 
   if (steerer_.has_others()) work += serve_steered(now_tsc);
   deliver_events();
@@ -165,19 +163,22 @@ size_t Worker::serve_steered(uint64_t now_tsc) {
   if (received == 0) return 0;
   Burst& inbound = steered_[static_cast<size_t>(SteerTo::inbound)];
   inbound_.run_owned(inbound, now_tsc);
-  transmit(host_, counters_.host, SteerTo::host_transmit, inbound);
+  transmit(inbound, SteerTo::host_transmit);
   Burst& outbound = steered_[static_cast<size_t>(SteerTo::outbound)];
   outbound_.run_owned(outbound, now_tsc);
-  transmit(access_, counters_.access, SteerTo::access_transmit, outbound);
-  host_.transmit(steered_[static_cast<size_t>(SteerTo::host_transmit)], counters_, counters_.host);
-  access_.transmit(steered_[static_cast<size_t>(SteerTo::access_transmit)], counters_,
-                   counters_.access);
+  transmit(outbound, SteerTo::access_transmit);
+  for (const SteerTo to : {SteerTo::host_transmit, SteerTo::access_transmit}) {
+    transmit(steered_[static_cast<size_t>(to)], to);
+  }
   return received;
 }
 
-void Worker::transmit(Port& port, PortCounters& counters, SteerTo to, Burst& burst) {
-  if (port.can_transmit()) return port.transmit(burst, counters_, counters);
-  steerer_.to_transmitter(burst, to);
+// Worker 0, which gets what others cannot transmit, has a queue on every port.
+void Worker::transmit(Burst& burst, SteerTo to) {
+  const bool host = to == SteerTo::host_transmit;
+  Port& port = host ? host_ : access_;
+  if (!port.can_transmit()) return steerer_.to_transmitter(burst, to);
+  port.transmit(burst, counters_, host ? counters_.host : counters_.access);
 }
 
 void Worker::publish_counters() { channel_.counters.publish(counters_); }

@@ -67,7 +67,7 @@ class Worker {
   void apply(const QuerySa& command, uint64_t now_tsc) ON(worker_thread);
   void answer(const SaEvent& event) ON(worker_thread);
   size_t serve_steered(uint64_t now_tsc) ON(worker_thread);
-  void transmit(Port& port, PortCounters& counters, SteerTo to, Burst& burst) ON(worker_thread);
+  void transmit(Burst& burst, SteerTo to) ON(worker_thread);
   void deliver_events() ON(worker_thread);
   void idle() ON(worker_thread);
 

@@ -5,32 +5,21 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 
 #include "dataplane/classify.h"
+#include "dataplane/esp.h"
 #include "dataplane/wire.h"
 
 namespace gmesp {
 namespace {
 
-constexpr size_t kLeastPackets = 4096;
-constexpr size_t kMaxFrameBytes = 1600;
 constexpr uint16_t kUePort = 5062;
 constexpr uint16_t kPcscfPort = 5063;
 constexpr uint32_t kFirstSpi = 0x10000;
-
-size_t packet_count(size_t ues) {
-  const size_t wanted = std::max(ues, kLeastPackets);
-  return (wanted + Burst::kCapacity - 1) / Burst::kCapacity * Burst::kCapacity;
-}
-
-std::vector<uint32_t> shuffled_ues(size_t ues) {
-  std::vector<uint32_t> order(packet_count(ues));
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<uint32_t>(i % ues);
-  std::shuffle(order.begin(), order.end(), std::mt19937(1));
-  return order;
-}
 
 Address ue_address(size_t ue, bool ipv4) {
   Address address = *parse_address(ipv4 ? "10.0.0.0" : "2001:db8::1");
@@ -52,13 +41,13 @@ void write_addresses(const Address& source, const Address& destination, bool ipv
 }
 
 // A UDP packet of a UE; checksums are nobody's business here.
-std::vector<uint8_t> plain_frame(const Address& ue, bool ipv4, size_t ip_bytes) {
-  std::vector<uint8_t> frame(sizeof(EthernetHeader) + ip_bytes, 0x5a);
-  uint8_t* const ip = frame.data() + sizeof(EthernetHeader);
+void write_frame(const Address& ue, bool ipv4, size_t ip_bytes, uint8_t* frame) {
+  uint8_t* const ip = frame + sizeof(EthernetHeader);
   const size_t ip_header = ipv4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
   const auto content_bytes = static_cast<uint16_t>(ip_bytes - ip_header);
   const auto type = static_cast<uint16_t>(ipv4 ? EtherType::ipv4 : EtherType::ipv6);
-  reinterpret_cast<EthernetHeader*>(frame.data())->type = Be16(type);
+  *reinterpret_cast<EthernetHeader*>(frame) = {};
+  reinterpret_cast<EthernetHeader*>(frame)->type = Be16(type);
   if (ipv4) {
     auto& header = *reinterpret_cast<Ipv4Header*>(ip);
     header = {};
@@ -66,17 +55,17 @@ std::vector<uint8_t> plain_frame(const Address& ue, bool ipv4, size_t ip_bytes) 
     header.total_length = Be16(static_cast<uint16_t>(ip_bytes));
     header.time_to_live = 64;
     header.protocol = Protocol::udp;
-    write_addresses(ue, pcscf_address(true), true, header.source);
+    write_addresses(pcscf_address(true), ue, true, header.source);
   } else {
     auto& header = *reinterpret_cast<Ipv6Header*>(ip);
     header.version_class_flow = Be32(0x60000000);
     header.payload_length = Be16(content_bytes);
     header.next_header = Protocol::udp;
-    write_addresses(ue, pcscf_address(false), false, header.source);
+    write_addresses(pcscf_address(false), ue, false, header.source);
   }
-  *reinterpret_cast<UdpHeader*>(ip + ip_header) = {Be16(kUePort), Be16(kPcscfPort),
+  *reinterpret_cast<UdpHeader*>(ip + ip_header) = {Be16(kPcscfPort), Be16(kUePort),
                                                    Be16(content_bytes), Be16(0)};
-  return frame;
+  std::memset(ip + ip_header + sizeof(UdpHeader), 0x5a, content_bytes - sizeof(UdpHeader));
 }
 
 Key pattern_key(size_t bytes, size_t seed) {
@@ -87,104 +76,138 @@ Key pattern_key(size_t bytes, size_t seed) {
 
 }  // namespace
 
-PathLoad::PathLoad(const Traffic& traffic)
-    : traffic_(traffic),
-      ue_of_(shuffled_ues(traffic.ues)),
-      source_(ue_of_.size(), kMaxFrameBytes),
-      keys_(2 * traffic.ues),
-      sad_(traffic.ues),
-      spd_(traffic.ues, 0x243f6a8885a308d3),
+PathLoad::PathLoad(const Tables& tables)
+    : tables_(tables),
+      keys_(2 * tables.sas),
+      sad_(tables.sas),
+      spd_(tables.sas, 0x243f6a8885a308d3),
       inbound_({}, sad_, keys_, multi_buffer_, cleartext_, steerer_, counters_),
       outbound_({}, spd_, keys_, multi_buffer_, cleartext_, steerer_, counters_) {
   install_sas();
-  for (const uint32_t ue : ue_of_) {
-    const Address address = ue_address(ue, traffic_.ipv4);
-    plain_.push_back(plain_frame(address, traffic_.ipv4, traffic_.ip_bytes));
-  }
-  protect_frames();
 }
 
-// Both directions with the same keys and selectors: what Outbound makes, Inbound takes.
+// Both directions have the same keys and selectors, so that Inbound takes what Outbound makes.
 void PathLoad::install_sas() {
-  const SuiteInfo& info = suite_info(traffic_.suite);
-  for (size_t ue = 0; ue < traffic_.ues; ++ue) {
-    const EspKeys keys{pattern_key(info.auth_key_bytes, ue), pattern_key(info.enc_key_bytes, ue),
-                       pattern_key(info.salt_bytes, ue)};
-    const Selector selector{ue_address(ue, traffic_.ipv4), pcscf_address(traffic_.ipv4), kUePort,
-                            kPcscfPort};
-    const auto number = static_cast<uint32_t>(ue);
-    InstallInbound in;
-    InstallOutbound out;
-    in.index = out.index = SaIndex{number};
-    in.spi = out.spi = Spi{kFirstSpi + number};
-    in.suite = out.suite = traffic_.suite;
-    in.selector = out.selector = selector;
-    in.key = keys_.store(traffic_.suite, Direction::in, keys).value();
-    out.key = keys_.store(traffic_.suite, Direction::out, keys).value();
-    if (sad_.install(in) || spd_.install(out)) throw std::logic_error("SA refused");
+  const SuiteInfo& info = suite_info(tables_.suite);
+  for (const Direction direction : {Direction::in, Direction::out}) {
+    for (size_t ue = 0; ue < tables_.sas; ++ue) {
+      const EspKeys keys{pattern_key(info.auth_key_bytes, ue), pattern_key(info.enc_key_bytes, ue),
+                         pattern_key(info.salt_bytes, ue)};
+      const Selector selector{pcscf_address(tables_.ipv4), ue_address(ue, tables_.ipv4), kPcscfPort,
+                              kUePort};
+      const auto install = [&](auto command, auto& table) {
+        command.index = SaIndex{static_cast<uint32_t>(ue)};
+        command.spi = Spi{kFirstSpi + static_cast<uint32_t>(ue)};
+        command.suite = tables_.suite;
+        command.selector = selector;
+        command.key = keys_.store(tables_.suite, direction, keys).value();
+        if (table.install(command)) throw std::logic_error("SA refused");
+      };
+      direction == Direction::in ? install(InstallInbound{}, sad_)
+                                 : install(InstallOutbound{}, spd_);
+    }
   }
 }
 
-// ESP packets with each SA's numbers counted up, by the outbound path itself.
-void PathLoad::protect_frames() {
-  Burst burst;
-  for (size_t i = 0; i < packets(); i += Burst::kCapacity) {
-    arm(plain_, i, Burst::kCapacity);
-    source_.receive(i, Burst::kCapacity, burst);
-    outbound_.run(burst, 0);
-    if (burst.size() != Burst::kCapacity) throw std::logic_error("a packet was not protected");
-    for (const Packet& packet : burst) {
-      protected_.emplace_back(packet.data, packet.data + packet.length);
+void PathLoad::set_traffic(size_t ip_bytes, size_t ues) {
+  ip_bytes_ = ip_bytes;
+  order_.resize(ues);
+  std::iota(order_.begin(), order_.end(), uint32_t{0});
+  std::shuffle(order_.begin(), order_.end(), std::mt19937(1));
+}
+
+void PathLoad::arm() {
+  for (size_t i = 0; i < kRing; ++i) {
+    next_ = next_ + 1 < order_.size() ? next_ + 1 : 0;
+    ue_of_[i] = order_[next_];
+    write_frame(ue_address(ue_of_[i], tables_.ipv4), tables_.ipv4, ip_bytes_,
+                source_.arm(i, sizeof(EthernetHeader) + ip_bytes_));
+  }
+}
+
+PathLoad::Cycles PathLoad::run_path() {
+  arm();
+  const uint64_t out = time_path(outbound_);
+  source_.align();
+  return {out, time_path(inbound_)};
+}
+
+template <typename Path>
+uint64_t PathLoad::time_path(Path& path) {
+  Burst& burst = bursts_[0];
+  size_t sent = 0;
+  const uint64_t begin = __rdtsc();
+  for (size_t first = 0; first < kRing; first += Burst::kCapacity) {
+    source_.receive(first, Burst::kCapacity, burst);
+    path.run(burst, begin);
+    sent += burst.size();
+    PacketSource::transmit(burst);
+  }
+  const uint64_t cycles = __rdtsc() - begin;
+  if (sent != kRing) throw std::logic_error("a packet was dropped");
+  return cycles;
+}
+
+PathLoad::Cycles PathLoad::run_crypto() {
+  arm();
+  add_esp_headers();
+  const uint64_t out = time_crypto(Direction::out);
+  source_.align();
+  return {out, time_crypto(Direction::in)};
+}
+
+// What the crypto finds in a packet is put there beforehand.
+void PathLoad::add_esp_headers() {
+  Burst& burst = bursts_[0];
+  for (size_t first = 0; first < kRing; first += Burst::kCapacity) {
+    source_.receive(first, Burst::kCapacity, burst);
+    for (size_t i = 0; i < Burst::kCapacity; ++i) {
+      const SaIndex index{ue_of_[first + i]};
+      OutboundSa& sa = spd_.sas()[index];
+      sa.last_sent = SequenceNumber{static_cast<uint32_t>(sa.last_sent) + 1};
+      classify(burst[i]);
+      add_esp(burst[i], suite_info(sa.suite), sa.spi, sa.last_sent);
+      out_keys_[first + i] = sa.key;
+      in_keys_[first + i] = sad_.sas()[index].key;
     }
     esp_offset_ = burst[0].payload_offset;
     PacketSource::transmit(burst);
   }
 }
 
-void PathLoad::reset_windows() {
-  for (size_t ue = 0; ue < traffic_.ues; ++ue) {
-    sad_.sas()[SaIndex{static_cast<uint32_t>(ue)}].window = ReplayWindow{};
-  }
-}
-
-void PathLoad::arm(const std::vector<Frame>& frames, size_t first, size_t count) {
-  for (size_t i = first; i < first + count; ++i) source_.arm(i, frames[i]);
-}
-
-void PathLoad::run_path(std::vector<uint64_t>& burst_cycles) {
-  reset_windows();
-  const bool in = traffic_.direction == Direction::in;
-  Burst burst;
-  for (size_t i = 0; i < packets(); i += Burst::kCapacity) {
-    arm(in ? protected_ : plain_, i, Burst::kCapacity);
-    const uint64_t begin = __rdtsc();
-    source_.receive(i, Burst::kCapacity, burst);
-    in ? inbound_.run(burst, begin) : outbound_.run(burst, begin);
-    const size_t passed = burst.size();
-    PacketSource::transmit(burst);
-    burst_cycles.push_back(__rdtsc() - begin);
-    if (passed != Burst::kCapacity) throw std::logic_error("a packet was dropped");
-  }
-}
-
-void PathLoad::run_crypto(std::vector<uint64_t>& burst_cycles) {
-  const bool in = traffic_.direction == Direction::in;
-  std::array<EspJob, Burst::kCapacity> jobs;
-  for (size_t i = 0; i < packets(); i += Burst::kCapacity) {
-    for (size_t j = 0; j < jobs.size(); ++j) {
-      const Frame& frame = protected_[i + j];
-      uint8_t* const esp = source_.arm(i + j, frame) + esp_offset_;
-      const SaIndex index{ue_of_[i + j]};
-      const KeySlot key = in ? sad_.sas()[index].key : spd_.sas()[index].key;
-      jobs[j] = {keys_.at(key), esp, static_cast<uint16_t>(frame.size() - esp_offset_),
-                 traffic_.suite, false};
+uint64_t PathLoad::time_crypto(Direction direction) {
+  const std::array<KeySlot, kRing>& keys = direction == Direction::in ? in_keys_ : out_keys_;
+  bool all_good = true;
+  const auto receive = [&](size_t first, Burst& burst) {
+    source_.receive(first, Burst::kCapacity, burst);
+    for (size_t i = first; i < first + Burst::kCapacity; ++i) {
+      keys_.prefetch(keys[i], tables_.suite);
     }
-    const uint64_t begin = __rdtsc();
-    in ? multi_buffer_.verify_and_decrypt(jobs) : multi_buffer_.encrypt_and_sign(jobs);
-    burst_cycles.push_back(__rdtsc() - begin);
-    const auto good = [](const EspJob& job) { return job.good; };
-    if (!std::all_of(jobs.begin(), jobs.end(), good)) throw std::logic_error("a job failed");
+  };
+  const uint64_t begin = __rdtsc();
+  receive(0, bursts_[0]);
+  for (size_t first = 0; first < kRing; first += Burst::kCapacity) {
+    Burst& burst = bursts_[first / Burst::kCapacity % 2];
+    const size_t ahead = first + Burst::kCapacity;
+    if (ahead < kRing) receive(ahead, bursts_[ahead / Burst::kCapacity % 2]);
+    all_good &= do_crypto(direction, burst, &keys[first]);
+    PacketSource::transmit(burst);
   }
+  const uint64_t cycles = __rdtsc() - begin;
+  if (!all_good) throw std::logic_error("a job failed");
+  return cycles;
+}
+
+bool PathLoad::do_crypto(Direction direction, Burst& burst, const KeySlot* keys) {
+  std::array<EspJob, Burst::kCapacity> jobs;
+  for (size_t i = 0; i < burst.size(); ++i) {
+    const Packet& packet = burst[i];
+    jobs[i] = {keys_.at(keys[i]), packet.data + esp_offset_,
+               static_cast<uint16_t>(packet.length - esp_offset_), tables_.suite, false};
+  }
+  direction == Direction::in ? multi_buffer_.verify_and_decrypt(jobs)
+                             : multi_buffer_.encrypt_and_sign(jobs);
+  return std::all_of(jobs.begin(), jobs.end(), [](const EspJob& job) { return job.good; });
 }
 
 }  // namespace gmesp

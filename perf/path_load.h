@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One worker's two packet paths with many UEs, fed from real mbufs: what path_bench.cc measures. A
-// round has a packet of every UE, in random order, so that no line of an SA is warm from the packet
-// before; a frame is put back into its buffer before every measured burst, as a NIC would.
+// One worker's two packet paths under the traffic of many UEs, and beside them the same packets
+// with nothing but their crypto: what path_bench.cc and `gmespd --bench` measure.
+//
+// Packets come in rings of kRing, as from a NIC: the frames are written into their buffers, go out
+// through ESP, and what left comes in again, so replay windows, sequence numbers and ICVs are real.
+// Every UE of the traffic has its packet before one has its second, in random order.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -17,35 +21,48 @@ namespace gmesp {
 
 class PathLoad {
  public:
-  struct Traffic {
+  static constexpr size_t kRing = 1024;  // packets; 2 KB each
+  // Tables and keys for so many SAs in each direction, all of one suite.
+  struct Tables {
     Suite suite;
-    Direction direction;
     bool ipv4;
-    size_t ip_bytes;  // of the plain packet
-    size_t ues;
+    size_t sas;
   };
-  explicit PathLoad(const Traffic& traffic);
+  // Throws std::runtime_error or std::system_error when there is no memory for it.
+  explicit PathLoad(const Tables& tables);
 
-  size_t packets() const { return source_.size(); }
-  // Takes every packet through the path once, from received mbufs to mbufs ready to be sent, and
-  // adds the TSC cycles of each burst. Throws std::logic_error when a packet is dropped.
-  void run_path(std::vector<uint64_t>& burst_cycles);
-  // The same packets with nothing but MultiBuffer jobs.
-  void run_crypto(std::vector<uint64_t>& burst_cycles);
+  // From now on packets of so many bytes (plain IP) and of the first `ues` UEs.
+  void set_traffic(size_t ip_bytes, size_t ues);
+
+  // TSC cycles of one ring's packets.
+  struct Cycles {
+    uint64_t out = 0;
+    uint64_t in = 0;
+  };
+  // From received mbufs to mbufs ready to be sent, once out and once in. Throws std::logic_error
+  // when a packet is dropped.
+  Cycles run_path();
+  // Other packets of the same kind from the same source into the same sink, with nothing but the
+  // MultiBuffer jobs between; their keys are prefetched one burst ahead.
+  Cycles run_crypto();
 
  private:
-  using Frame = std::vector<uint8_t>;
-
   void install_sas();
-  void protect_frames();
-  void reset_windows();
-  void arm(const std::vector<Frame>& frames, size_t first, size_t count);
+  void arm();
+  void add_esp_headers();
+  template <typename Path>
+  uint64_t time_path(Path& path);
+  uint64_t time_crypto(Direction direction);
+  bool do_crypto(Direction direction, Burst& burst, const KeySlot* keys);
 
-  const Traffic traffic_;
-  std::vector<uint32_t> ue_of_;  // packet -> UE
-  PacketSource source_;
-  std::vector<Frame> plain_;
-  std::vector<Frame> protected_;
+  const Tables tables_;
+  PacketSource source_{kRing, 1600};
+  size_t ip_bytes_ = 0;
+  std::vector<uint32_t> order_;  // of UEs
+  size_t next_ = 0;              // in order_
+  std::array<uint32_t, kRing> ue_of_{};
+  std::array<KeySlot, kRing> out_keys_{};  // of the crypto alone
+  std::array<KeySlot, kRing> in_keys_{};
   size_t esp_offset_ = 0;
   Policy policy_;
   Counters counters_;
@@ -60,6 +77,7 @@ class PathLoad {
   Cleartext cleartext_{policy_, ports_, spd_, steerer_};
   Inbound inbound_;
   Outbound outbound_;
+  std::array<Burst, 2> bursts_;
 };
 
 }  // namespace gmesp

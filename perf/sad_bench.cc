@@ -136,10 +136,12 @@ void outbound_look_up(benchmark::State& state) {
       hashes[i] = spd->hash(burst[i].source, burst[i].destination);
       if (state.range(1) == kPrefetch) spd->prefetch(hashes[i]);
     }
-    if (state.range(1) == kPrefetch) {
-      for (const uint64_t hash : hashes) spd->prefetch_sas(hash);
+    std::array<OutboundSa*, kBurst> candidates;
+    for (size_t i = 0; i < kBurst; ++i) {
+      candidates[i] = spd->candidate(hashes[i]);
+      if (state.range(1) == kPrefetch) spd->sas().prefetch(*candidates[i]);
     }
-    for (size_t i = 0; i < kBurst; ++i) all_found &= spd->find(hashes[i], burst[i]) != nullptr;
+    for (size_t i = 0; i < kBurst; ++i) all_found &= spd->find(candidates[i], burst[i]) != nullptr;
   }
   count_look_ups(state, all_found);
 }

@@ -57,14 +57,15 @@ void release(Packet& packet) {
   live.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Port::receive(Burst& burst, Counters&, PortCounters& port) {
-  if (!can_receive_) return;
+size_t Port::receive(Burst& burst, Counters&, PortCounters& port) {
+  if (!can_receive_) return 0;
   auto& frames = registry[id_].received[queue_];
   while (burst.room() > 0 && !frames.empty()) {
     burst.push(make_packet(frames.front()));
     frames.pop_front();
     ++port.rx_packets;
   }
+  return burst.size();
 }
 
 void Port::transmit(Burst& burst, Counters&, PortCounters& port) {

@@ -151,7 +151,6 @@ TEST(Spd, UesThatShareATagAreToldApart) {
     ASSERT_FALSE(spd.install(command(1, selector(i, 0, 0, kAny))));
     EXPECT_EQ(found(spd, flow(twin->second, 1, 1, Protocol::udp)), SaIndex{0});
     EXPECT_EQ(found(spd, flow(i, 1, 1, Protocol::udp)), SaIndex{1});
-    spd.prefetch_sas(spd.hash(kPcscf, ue(i)));
     spd.remove(SaIndex{0});
     EXPECT_EQ(found(spd, flow(twin->second, 1, 1, Protocol::udp)), kNoSa);
     EXPECT_EQ(found(spd, flow(i, 1, 1, Protocol::udp)), SaIndex{1});

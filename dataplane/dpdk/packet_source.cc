@@ -23,14 +23,20 @@ PacketSource::PacketSource(size_t count, size_t frame_bytes)
   }
 }
 
-uint8_t* PacketSource::arm(size_t i, std::span<const uint8_t> frame) {
+uint8_t* PacketSource::arm(size_t i, size_t frame_bytes) {
   rte_mbuf& mbuf = *mbufs_[i];
   rte_pktmbuf_reset(&mbuf);
-  mbuf.data_len = static_cast<uint16_t>(frame.size());
-  mbuf.pkt_len = static_cast<uint32_t>(frame.size());
-  auto* const data = rte_pktmbuf_mtod(&mbuf, uint8_t*);
-  std::memcpy(data, frame.data(), frame.size());
-  return data;
+  mbuf.data_len = static_cast<uint16_t>(frame_bytes);
+  mbuf.pkt_len = static_cast<uint32_t>(frame_bytes);
+  return rte_pktmbuf_mtod(&mbuf, uint8_t*);
+}
+
+void PacketSource::align() {
+  for (rte_mbuf* mbuf : mbufs_) {
+    const auto* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
+    mbuf->data_off = RTE_PKTMBUF_HEADROOM;
+    std::memmove(rte_pktmbuf_mtod(mbuf, uint8_t*), frame, mbuf->data_len);
+  }
 }
 
 void PacketSource::receive(size_t i, size_t count, Burst& burst) const {

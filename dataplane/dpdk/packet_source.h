@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "dataplane/packet.h"
@@ -22,8 +21,11 @@ class PacketSource {
   PacketSource(size_t count, size_t frame_bytes);
 
   size_t size() const { return mbufs_.size(); }
-  // Puts a frame into buffer i, as a device would; nothing holds the buffer. Its first byte.
-  uint8_t* arm(size_t i, std::span<const uint8_t> frame);
+  // Buffer i, which nothing else holds, for a frame of so many bytes: where it begins. The caller
+  // writes it, as a device would.
+  uint8_t* arm(size_t i, size_t frame_bytes);
+  // Every frame moved to where a device would have put it.
+  void align();
   // Buffers i .. i + count - 1 as Port::receive would hand them over.
   void receive(size_t i, size_t count, Burst& burst) const;
   // Sets the buffers' bounds as Port::transmit would, and empties the burst. The buffers stay ours.

@@ -23,8 +23,8 @@ bool exceeds_mtu(const Packet& packet, uint16_t mtu) {
 
 }  // namespace
 
-void Port::receive(Burst& burst, Counters& counters, PortCounters& port) {
-  if (!can_receive_) return;
+size_t Port::receive(Burst& burst, Counters& counters, PortCounters& port) {
+  if (!can_receive_) return 0;
   std::array<rte_mbuf*, Burst::kCapacity> mbufs;
   const uint16_t received =
       rte_eth_rx_burst(id_, queue_, mbufs.data(), static_cast<uint16_t>(burst.room()));
@@ -40,6 +40,7 @@ void Port::receive(Burst& burst, Counters& counters, PortCounters& port) {
       release(packet);
     }
   }
+  return received;
 }
 
 void Port::transmit(Burst& burst, Counters& counters, PortCounters& port) {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What one kind of traffic costs through the two paths and what its crypto alone costs, measured in
+// turns so that whatever disturbs the machine meets both.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "perf/path_load.h"
+
+namespace gmesp {
+
+// TSC cycles a packet, over the rings measured. On a machine with other work many rings are
+// interrupted, so the first quartile stands for the undisturbed cost.
+struct Spread {
+  double quartile = 0;  // a quarter of the rings took less
+  double median = 0;
+};
+
+struct PathFigures {
+  Spread crypto;
+  Spread path;
+  double ratio() const { return crypto.quartile / path.quartile; }  // 1: the engine costs nothing
+};
+
+struct BothWays {
+  PathFigures in;
+  PathFigures out;
+};
+
+// The load's traffic is set. `rings` rings of PathLoad::kRing packets through each.
+BothWays measure_paths(PathLoad& load, size_t rings);
+
+}  // namespace gmesp
