@@ -26,6 +26,15 @@ constexpr bool whole_units() {
 }
 static_assert(whole_units(), "a KeySlot counts units");
 
+constexpr bool slots_hold_expanded_keys() {
+  for (const SuiteInfo& info : kSuites) {
+    if (KeyStore::slot_bytes(info.suite) != expanded_key_bytes(info.suite)) return false;
+  }
+  return true;
+}
+static_assert(slots_hold_expanded_keys(),
+              "a packet's stage looks the size up, expanded_key.h says it");
+
 constexpr size_t round_up(size_t bytes) {
   return (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
 }
@@ -104,8 +113,6 @@ void KeyStore::release(KeySlot slot, Suite suite) {
   wipe(const_cast<uint8_t*>(at(slot)), slot_bytes(suite));
   size_class(suite).free.push_back(slot);
 }
-
-size_t KeyStore::slot_bytes(Suite suite) { return expanded_key_bytes(suite); }
 
 KeyStore::SizeClass& KeyStore::size_class(Suite suite) {
   size_t i = 0;

@@ -60,7 +60,10 @@ class KeyStore {
   }
   bool locked() const { return locked_; }
   // Bytes that one SA's slot takes.
-  static size_t slot_bytes(Suite suite);
+  static constexpr size_t slot_bytes(Suite suite) {
+    constexpr std::array<uint16_t, kSuiteCount> kBytes{64, 448, 256, 64, 448, 256, 1024, 1024};
+    return kBytes[static_cast<size_t>(suite)];  // checked in key_store.cc
+  }
 
  private:
   // A region for each size of slot, so that any free slot of a size fits any SA of that size.

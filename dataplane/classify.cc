@@ -2,6 +2,7 @@
 #include "dataplane/classify.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace gmesp {
 
@@ -44,7 +45,8 @@ size_t end_of_ip(const Packet& packet) {
 
 enum class Extent : uint8_t { whole, cut_off };
 
-Verdict classify_ipv4(Packet& packet, Extent extent) {
+template <Extent kExtent>
+Verdict classify_ipv4(Packet& packet) {
   const size_t available = packet.ip_bytes();
   if (available < sizeof(Ipv4Header)) return Verdict::drop(Drop::runt);
   const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
@@ -53,7 +55,7 @@ Verdict classify_ipv4(Packet& packet, Extent extent) {
   if ((ip.version_and_ihl >> 4) != 4 || header_bytes < sizeof(Ipv4Header) || total < header_bytes) {
     return Verdict::drop(Drop::malformed_ip);
   }
-  if (header_bytes > available || (total > available && extent == Extent::whole)) {
+  if (header_bytes > available || (total > available && kExtent == Extent::whole)) {
     return Verdict::drop(Drop::runt);
   }
   if ((ip.flags_and_fragment_offset.host() & kFragmentBits) != 0) {
@@ -64,7 +66,8 @@ Verdict classify_ipv4(Packet& packet, Extent extent) {
       static_cast<uint16_t>(packet.ip_offset + header_bytes)};
   const bool esp = ip.protocol == Protocol::esp;
   set_payload(packet, position, esp ? PacketKind::esp : PacketKind::cleartext);
-  if (esp && extent == Extent::whole) trim_to_ip(packet);
+  if (esp && kExtent == Extent::whole)
+    packet.length = static_cast<uint16_t>(packet.ip_offset + total);
   return Verdict::pass();
 }
 
@@ -102,7 +105,8 @@ Verdict walk_extension_headers(Packet& packet, size_t end) {
   }
 }
 
-Verdict classify_ipv6(Packet& packet, Extent extent) {
+template <Extent kExtent>
+Verdict classify_ipv6(Packet& packet) {
   const size_t available = packet.ip_bytes();
   if (available < sizeof(Ipv6Header)) return Verdict::drop(Drop::runt);
   const auto& ip = packet.header<Ipv6Header>(packet.ip_offset);
@@ -112,10 +116,11 @@ Verdict classify_ipv6(Packet& packet, Extent extent) {
     return Verdict::drop(Drop::malformed_ip);
   }
   const size_t total = sizeof(Ipv6Header) + ip.payload_length.host();
-  if (extent == Extent::cut_off) return walk_extension_headers(packet, packet.length);
+  if (kExtent == Extent::cut_off) return walk_extension_headers(packet, packet.length);
   if (total > available) return Verdict::drop(Drop::runt);
-  const Verdict verdict = walk_extension_headers(packet, packet.ip_offset + total);
-  if (verdict.is_pass() && packet.kind == PacketKind::esp) trim_to_ip(packet);
+  const size_t end = packet.ip_offset + total;
+  const Verdict verdict = walk_extension_headers(packet, end);
+  if (packet.kind == PacketKind::esp) packet.length = static_cast<uint16_t>(end);
   return verdict;
 }
 
@@ -136,9 +141,9 @@ Verdict classify(Packet& packet) {
   packet.kind = PacketKind::not_ip;
   switch (EtherType{type}) {
     case EtherType::ipv4:
-      return classify_ipv4(packet, Extent::whole);
+      return classify_ipv4<Extent::whole>(packet);
     case EtherType::ipv6:
-      return classify_ipv6(packet, Extent::whole);
+      return classify_ipv6<Extent::whole>(packet);
     case EtherType::vlan:  // a third tag would hide what the frame carries
     case EtherType::qinq:
       return Verdict::drop(Drop::malformed_ip);
@@ -151,8 +156,8 @@ Verdict classify(Packet& packet) {
 Verdict classify_quoted(Packet& packet) {
   packet.ip_offset = 0;
   if (packet.length == 0) return Verdict::drop(Drop::runt);
-  return packet.is_ipv4() ? classify_ipv4(packet, Extent::cut_off)
-                          : classify_ipv6(packet, Extent::cut_off);
+  return packet.is_ipv4() ? classify_ipv4<Extent::cut_off>(packet)
+                          : classify_ipv6<Extent::cut_off>(packet);
 }
 
 Address source_address(const Packet& packet) {
@@ -184,8 +189,13 @@ Verdict find_upper_layer(const Packet& packet, UpperLayer& upper) {
 }
 
 Verdict read_flow(const Packet& packet, const UpperLayer& upper, Flow& flow) {
-  flow.source = source_address(packet);
-  flow.destination = destination_address(packet);
+  if (packet.is_ipv4()) {
+    flow.source = source_address(packet);
+    flow.destination = destination_address(packet);
+  } else {
+    const auto& ip = packet.header<Ipv6Header>(packet.ip_offset);
+    std::memcpy(static_cast<void*>(&flow), ip.source, kAddressPairBytes);
+  }
   flow.protocol = upper.protocol;
   const bool tcp = upper.protocol == Protocol::tcp;
   if (!tcp && upper.protocol != Protocol::udp) return Verdict::pass();

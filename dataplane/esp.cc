@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/esp.h"
 
+#include <immintrin.h>
+
 #include <array>
 #include <cstring>
 
@@ -10,13 +12,33 @@ namespace gmesp {
 
 namespace {
 
-constexpr std::array<uint8_t, 256> make_default_padding() {
-  std::array<uint8_t, 256> padding{};
-  for (size_t i = 0; i < padding.size(); ++i) padding[i] = static_cast<uint8_t>(i + 1);
-  return padding;
+constexpr size_t kMaxPadding = 255;
+
+// RFC 4303 2.4: padding is 1, 2, 3, ... Zeros in front, so that any 16 bytes that end with the
+// padding can be compared at once.
+constexpr auto kDefaultPadding = [] {
+  std::array<uint8_t, 16 + kMaxPadding> bytes{};
+  for (size_t i = 0; i < kMaxPadding; ++i) bytes[16 + i] = static_cast<uint8_t>(i + 1);
+  return bytes;
+}();
+constexpr const uint8_t* kPaddingBytes = kDefaultPadding.data() + 16;
+
+// Zeros, then ones: which of those 16 bytes count.
+constexpr auto kPaddingMask = [] {
+  std::array<uint8_t, 32> bytes{};
+  for (size_t i = 16; i < bytes.size(); ++i) bytes[i] = 0xff;
+  return bytes;
+}();
+
+// `trailer` stands behind `padding` bytes of padding and at least 16 bytes of the packet.
+bool has_default_padding(const uint8_t* trailer, uint8_t padding) {
+  if (padding > 16) return std::memcmp(trailer - padding, kPaddingBytes, padding) == 0;
+  const auto load = [](const uint8_t* bytes) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  };
+  const __m128i wrong = _mm_xor_si128(load(trailer - 16), load(&kDefaultPadding[padding]));
+  return _mm_testz_si128(wrong, load(&kPaddingMask[padding])) != 0;
 }
-constexpr std::array<uint8_t, 256> kDefaultPadding =
-    make_default_padding();  // RFC 4303 2.4: 1, 2, 3, ...
 
 // Length and next header of the packet, with the IPv4 header checksum kept true (or as false as it
 // was).
@@ -39,12 +61,27 @@ void mend_ip_header(Packet& packet, Protocol next_header) {
   ip.protocol = next_header;
 }
 
+// memmove of 32 to 64 bytes without a call: an Ethernet and an IP header with at most a few tags
+// and options.
+void move_headers(uint8_t* to, const uint8_t* from, size_t bytes) {
+  using Half = std::array<uint8_t, 32>;
+  if (bytes < sizeof(Half) || bytes > 2 * sizeof(Half)) {
+    std::memmove(to, from, bytes);
+    return;
+  }
+  Half first, last;  // they overlap
+  std::memcpy(&first, from, sizeof first);
+  std::memcpy(&last, from + bytes - sizeof last, sizeof last);
+  std::memcpy(to, &first, sizeof first);
+  std::memcpy(to + bytes - sizeof last, &last, sizeof last);
+}
+
 // Moves the headers in front of the payload by `bytes`: negative towards the headroom.
 void shift_headers(Packet& packet, int bytes) {
   uint8_t* const from = packet.data;
   packet.data += bytes;
   packet.length = static_cast<uint16_t>(packet.length - bytes);
-  std::memmove(packet.data, from, packet.payload_offset);
+  move_headers(packet.data, from, packet.payload_offset);
 }
 
 }  // namespace
@@ -55,7 +92,8 @@ void add_esp(Packet& packet, const SuiteInfo& info, Spi spi, SequenceNumber numb
   const auto padding = static_cast<uint8_t>(back - sizeof(EspTrailer) - info.icv_bytes);
 
   uint8_t* const behind = packet.payload() + payload_bytes;
-  std::memcpy(behind, kDefaultPadding.data(), padding);
+  static_assert(kTailroomBytes >= 16, "a whole vector of padding is written, however much counts");
+  std::memcpy(behind, kPaddingBytes, 16);
   behind[padding] = padding;
   behind[padding + 1] = static_cast<uint8_t>(packet.next_header());
   packet.length = static_cast<uint16_t>(packet.length + back);
@@ -75,8 +113,7 @@ Verdict strip_esp(Packet& packet, const SuiteInfo& info, bool check_padding) {
   const uint8_t padding = end[-2];
   const auto next_header = static_cast<Protocol>(end[-1]);
   if (padding + sizeof(EspTrailer) > protected_bytes) return Verdict::drop(Drop::bad_padding);
-  if (check_padding &&
-      std::memcmp(end - sizeof(EspTrailer) - padding, kDefaultPadding.data(), padding) != 0) {
+  if (check_padding && !has_default_padding(end - sizeof(EspTrailer), padding)) {
     return Verdict::drop(Drop::bad_padding);
   }
   if (next_header == Protocol::none) return Verdict::drop(Drop::dummy_packet);

@@ -36,18 +36,20 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
   });
   counters_.bypassed_in += cleartext_burst_.size();
 
-  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });        // RFC 4303 2.1
-  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });         // 3.4.2
-  burst.filter(counters_, [&](Packet& p) { return check_length(p); });    // 2
-  burst.filter(counters_, [&](Packet& p) { return check_replay(p); });    // 3.4.3, before the ICV
-  verify_and_decrypt(burst);                                              // 3.4.4
-  burst.filter(counters_, [&](Packet& p) { return update_replay(p); });   // 3.4.3, after the ICV
-  burst.filter(counters_, [&](Packet& p) { return strip(p); });           // 3.4.4.1, 2.4 to 2.6
-  burst.filter(counters_, [&](Packet& p) { return check_selector(p); });  // RFC 4301 5.2 step 4
-  for (Packet& p : burst) clamp(p);                                       // RFC 9293 3.7.1
-  for (Packet& p : burst) {  // TS 24.229 5.2.2: the first use of an SA is an event
-    sad_.sas().record_use(*p.inbound_sa, p.ip_bytes(), now_tsc);
-  }
+  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });  // RFC 4303 2.1
+  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });   // 3.4.2
+  burst.filter(
+      counters_, [&](Packet& p) { return check_length(p); },  // 2
+      [&](Packet& p) { return check_replay(p); });            // 3.4.3, before the ICV
+  Jobs jobs;
+  verify_and_decrypt(burst, jobs);  // 3.4.4
+  const EspJob* job = jobs.data();
+  burst.filter(
+      counters_, [&](Packet& p) { return check_icv(p, *job++); },  // 3.4.4
+      [&](Packet& p) { return update_replay(p); },                 // 3.4.3, after the ICV
+      [&](Packet& p) { return strip(p); },                         // 3.4.4.1, 2.4 to 2.6
+      [&](Packet& p) { return check_selector(p); },                // RFC 4301 5.2 step 4
+      [&](Packet& p) { return deliver(p, now_tsc); });
   counters_.protected_in += burst.size();
 
   cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
@@ -104,20 +106,19 @@ Verdict Inbound::check_replay(Packet& packet) {
   return Verdict::drop(Drop::replayed);
 }
 
-void Inbound::verify_and_decrypt(Burst& burst) {
-  std::array<EspJob, Burst::kCapacity> jobs;
+void Inbound::verify_and_decrypt(Burst& burst, Jobs& jobs) {
   size_t count = 0;
   for (Packet& packet : burst) {
     const InboundSa& sa = *packet.inbound_sa;
     jobs[count++] = {keys_.at(sa.key), packet.payload(), packet.payload_bytes(), sa.suite, false};
   }
   multi_buffer_.verify_and_decrypt({jobs.data(), count});
-  const EspJob* job = jobs.data();
-  burst.filter(counters_, [&](Packet& packet) {
-    if ((job++)->good) return Verdict::pass();
-    ++record(packet).icv_failures;
-    return Verdict::drop(Drop::icv_mismatch);
-  });
+}
+
+Verdict Inbound::check_icv(const Packet& packet, const EspJob& job) {
+  if (job.good) return Verdict::pass();
+  ++record(packet).icv_failures;
+  return Verdict::drop(Drop::icv_mismatch);
 }
 
 Verdict Inbound::update_replay(Packet& packet) {
@@ -143,9 +144,13 @@ Verdict Inbound::check_selector(Packet& packet) {
   return Verdict::pass();
 }
 
-// What the host sends back has to leave room for ESP too.
-void Inbound::clamp(Packet& packet) {
-  clamp_mss(packet, mss_.of(packet.inbound_sa->suite, packet.is_ipv4()));
+Verdict Inbound::deliver(Packet& packet, uint64_t now_tsc) {
+  InboundSa& sa = *packet.inbound_sa;
+  // What the host sends back has to leave room for ESP too (RFC 9293 3.7.1).
+  if (packet.next_header() != Protocol::udp) clamp_mss(packet, mss_.of(sa.suite, packet.is_ipv4()));
+  // TS 24.229 5.2.2: the first use of an SA is an event.
+  sad_.sas().record_use(sa, packet.ip_bytes(), now_tsc);
+  return Verdict::pass();
 }
 
 }  // namespace gmesp

@@ -30,16 +30,19 @@ class Inbound {
   void run_owned(Burst& burst, uint64_t now_tsc);
 
  private:
+  using Jobs = std::array<EspJob, Burst::kCapacity>;
+
   Verdict demultiplex(Packet& packet);
   Verdict read_spi(Packet& packet);
   Verdict find_sa(Packet& packet);
   Verdict check_length(Packet& packet);
   Verdict check_replay(Packet& packet);
-  void verify_and_decrypt(Burst& burst);
+  void verify_and_decrypt(Burst& burst, Jobs& jobs);
+  Verdict check_icv(const Packet& packet, const EspJob& job);
   Verdict update_replay(Packet& packet);
   Verdict strip(Packet& packet);
   Verdict check_selector(Packet& packet);
-  void clamp(Packet& packet);
+  Verdict deliver(Packet& packet, uint64_t now_tsc);
 
   SaRecord& record(const Packet& packet) { return sad_.sas().record(*packet.inbound_sa); }
 

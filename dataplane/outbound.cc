@@ -28,14 +28,16 @@ void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
   });
   counters_.bypassed_out += cleartext_burst_.size();
 
-  for (Packet& p : burst) trim_to_ip(p);  // what pads a short frame is not the packet's
-  if (verify_checksums_) {
-    burst.filter(counters_, [&](Packet& p) { return check_checksum(p); });
-  }
-  for (Packet& p : burst) clamp(p);                                             // RFC 9293 3.7.1
-  burst.filter(counters_, [&](Packet& p) { return check_mtu(p); });             // RFC 4303 3.3.4
-  burst.filter(counters_, [&](Packet& p) { return encapsulate(p, now_tsc); });  // 3.3.2.1, 3.3.3
-  encrypt_and_sign(burst);                                                      // 3.3.2
+  burst.filter(
+      counters_, [&](Packet& p) { return trim(p); },
+      [&](Packet& p) { return check_mtu(p); },              // RFC 4303 3.3.4
+      [&](Packet& p) { return encapsulate(p, now_tsc); });  // 3.3.2.1, 3.3.3
+  Jobs jobs;
+  encrypt_and_sign(burst, jobs);  // 3.3.2
+  const EspJob* job = jobs.data();
+  burst.filter(counters_, [&](Packet&) {
+    return (job++)->good ? Verdict::pass() : Verdict::drop(Drop::crypto_failed);
+  });
   counters_.protected_out += burst.size();
 
   cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
@@ -88,13 +90,17 @@ Verdict Outbound::find_policy(Packet& packet) {
   return Verdict::pass();
 }
 
-Verdict Outbound::check_checksum(Packet& packet) {
-  return transport_checksum_good(packet) ? Verdict::pass() : Verdict::drop(Drop::bad_checksum);
-}
-
-// What the UE sends back has to leave room for ESP too.
-void Outbound::clamp(Packet& packet) {
-  clamp_mss(packet, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
+// What pads a short frame is not the packet's; what the UE sends back has to leave room for ESP too
+// (RFC 9293 3.7.1).
+Verdict Outbound::trim(Packet& packet) {
+  trim_to_ip(packet);
+  if (verify_checksums_ && !transport_checksum_good(packet)) {
+    return Verdict::drop(Drop::bad_checksum);
+  }
+  if (packet.next_header() != Protocol::udp) {
+    clamp_mss(packet, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
+  }
+  return Verdict::pass();
 }
 
 Verdict Outbound::check_mtu(Packet& packet) {
@@ -120,18 +126,13 @@ Verdict Outbound::encapsulate(Packet& packet, uint64_t now_tsc) {
   return Verdict::pass();
 }
 
-void Outbound::encrypt_and_sign(Burst& burst) {
-  std::array<EspJob, Burst::kCapacity> jobs;
+void Outbound::encrypt_and_sign(Burst& burst, Jobs& jobs) {
   size_t count = 0;
   for (Packet& packet : burst) {
     const OutboundSa& sa = *packet.outbound_sa;
     jobs[count++] = {keys_.at(sa.key), packet.payload(), packet.payload_bytes(), sa.suite, false};
   }
   multi_buffer_.encrypt_and_sign({jobs.data(), count});
-  const EspJob* job = jobs.data();
-  burst.filter(counters_, [&](Packet&) {
-    return (job++)->good ? Verdict::pass() : Verdict::drop(Drop::crypto_failed);
-  });
 }
 
 }  // namespace gmesp

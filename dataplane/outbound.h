@@ -28,15 +28,16 @@ class Outbound {
   void run_owned(Burst& burst, uint64_t now_tsc);
 
  private:
+  using Jobs = std::array<EspJob, Burst::kCapacity>;
+
   Verdict demultiplex(Packet& packet);
   void hash_addresses(Packet& packet);
   void find_candidate(Packet& packet);
   Verdict find_policy(Packet& packet);
-  Verdict check_checksum(Packet& packet);
-  void clamp(Packet& packet);
+  Verdict trim(Packet& packet);
   Verdict check_mtu(Packet& packet);
   Verdict encapsulate(Packet& packet, uint64_t now_tsc);
-  void encrypt_and_sign(Burst& burst);
+  void encrypt_and_sign(Burst& burst, Jobs& jobs);
 
   Spd& spd_;
   const KeyStore& keys_;

@@ -104,13 +104,16 @@ class Burst {
   // Takes ownership. room() > 0.
   void push(const Packet& packet) { packets_[size_++] = packet; }
 
-  // Runs a stage over every packet in order: counts and frees what it drops, closes the gaps.
-  template <typename Stage>
-  void filter(Counters& counters, Stage&& stage) {
+  // Takes every packet, in order, through the steps given, up to the first that does not let it
+  // pass: counts and frees what they drop, closes the gaps. Steps that wait for memory belong into
+  // passes of their own, behind the one that asks for it.
+  template <typename... Steps>
+  void filter(Counters& counters, Steps&&... steps) {
     size_t kept = 0;
     for (size_t i = 0; i < size_; ++i) {
-      const Verdict verdict = stage(packets_[i]);
-      if (verdict.is_pass()) {
+      Verdict verdict = Verdict::pass();
+      static_cast<void>(((verdict = steps(packets_[i])).is_pass() && ...));
+      if (verdict.is_pass()) [[likely]] {
         if (kept != i) packets_[kept] = packets_[i];
         ++kept;
       } else if (!verdict.is_taken()) {

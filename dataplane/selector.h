@@ -3,12 +3,18 @@
 // protected packets as they travel, and the same five facts of one packet (Flow).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/address.h"
 #include "dataplane/wire.h"
 
 namespace gmesp {
+
+// Flow and Selector begin with the address pair as an IPv6 header has it, so that it is read and
+// compared as one piece.
+constexpr size_t kAddressPairBytes = 2 * sizeof(Address);
 
 struct Flow {
   Address source;
@@ -30,12 +36,12 @@ struct Selector {
   Protocol protocol = kAnyProtocol;
 
   bool matches(const Flow& flow) const {
-    return (source_port == kAnyPort || source_port == flow.source_port) &&
+    return std::memcmp(this, &flow, kAddressPairBytes) == 0 &&
+           (source_port == kAnyPort || source_port == flow.source_port) &&
            (destination_port == kAnyPort || destination_port == flow.destination_port) &&
            (protocol == kAnyProtocol
                 ? flow.protocol == Protocol::udp || flow.protocol == Protocol::tcp
-                : protocol == flow.protocol) &&
-           source == flow.source && destination == flow.destination;
+                : protocol == flow.protocol);
   }
 
   // Order among the SAs of one address pair: ports decide before the protocol. 0 (least specific)
@@ -45,5 +51,9 @@ struct Selector {
            (protocol != kAnyProtocol);
   }
 };
+
+static_assert(offsetof(Flow, source_port) == kAddressPairBytes &&
+                  offsetof(Selector, source_port) == kAddressPairBytes,
+              "nothing between or before the two addresses");
 
 }  // namespace gmesp
