@@ -19,12 +19,16 @@ struct PortInfo {
   uint16_t mtu = 1500;
   size_t rx_queues = 0;
   size_t tx_queues = 0;
+  int numa_node = -1;  // -1: none in particular
+  std::string
+      spreading;  // what brings packets to their UE's worker: "hardware (...)", "software: ..."
   std::function<std::string()>
       link;  // "up", "down", "unknown"; asked at every status, on the control thread
 };
 
 struct WorkerInfo {
   unsigned cpu = 0;
+  int numa_node = -1;
   std::string idle;             // "poll" or "adaptive"
   std::string instruction_set;  // IPsec-MB's code path: "AVX512", "AVX2", "SSE"
 };
@@ -37,5 +41,8 @@ struct EngineInfo {
   std::vector<WorkerInfo> workers;   // as many as WorkerChannels, in their order
   std::vector<std::string> notices;  // what start-up had to say; shown among the warnings
 };
+
+// A sentence for each port whose device is on another NUMA node than some worker.
+std::vector<std::string> numa_notices(const EngineInfo& info);
 
 }  // namespace gmesp

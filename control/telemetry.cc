@@ -9,14 +9,33 @@
 namespace gmesp {
 namespace {
 
-void write_ports(JsonWriter& json, const EngineInfo& info) {
+Counters sum_of_workers(const SaManager& sas) {
+  Counters total;
+  for (size_t i = 0; i < sas.workers(); ++i) total += sas.worker(i).counters();
+  return total;
+}
+
+// How the device's spreading fits the UEs' owners.
+void write_landing(JsonWriter& json, const PortCounters& counters) {
+  json.field("rx_landed_right", counters.rx_landed_right);
+  json.field("rx_steered", counters.rx_steered);
+  json.field("rx_hash_compared", counters.rx_hash_compared);
+  json.field("rx_hash_mismatches", counters.rx_hash_mismatches);
+}
+
+void write_ports(JsonWriter& json, const EngineInfo& info, const SaManager& sas) {
+  const Counters total = sum_of_workers(sas);
   json.start_array("ports");
   for (const PortInfo& port : info.ports) {
+    const PortCounters& counters = port.port == "access" ? total.access : total.host;
     json.start_object();
     json.field("port", port.port).field("device", port.device).field("driver", port.driver);
     json.field("mac", port.mac).field("link", port.link ? port.link() : "unknown");
     json.field("mtu", port.mtu);
     json.field("rx_queues", port.rx_queues).field("tx_queues", port.tx_queues);
+    if (port.numa_node >= 0) json.field("numa_node", static_cast<uint64_t>(port.numa_node));
+    json.field("rss", port.spreading);
+    write_landing(json, counters);
     json.end_object();
   }
   json.end_array();
@@ -28,6 +47,9 @@ void write_workers(JsonWriter& json, const EngineInfo& info, const SaManager& sa
   for (size_t i = 0; i < sas.workers(); ++i) {
     json.start_object();
     json.field("worker", i).field("core", info.workers[i].cpu);
+    if (info.workers[i].numa_node >= 0) {
+      json.field("numa_node", static_cast<uint64_t>(info.workers[i].numa_node));
+    }
     json.field("idle", info.workers[i].idle);
     json.field("instruction_set", info.workers[i].instruction_set);
     json.field("commands_unanswered", sas.worker(i).unanswered());
@@ -69,6 +91,7 @@ void write_port_counters(JsonWriter& json, std::string_view port, const PortCoun
   json.start_object(port);
   json.field("rx_packets", counters.rx_packets).field("rx_bytes", counters.rx_bytes);
   json.field("tx_packets", counters.tx_packets).field("tx_bytes", counters.tx_bytes);
+  write_landing(json, counters);
   json.end_object();
 }
 
@@ -87,6 +110,23 @@ void write_counters(JsonWriter& json, const Counters& counters) {
 
 }  // namespace
 
+std::vector<std::string> numa_notices(const EngineInfo& info) {
+  std::vector<std::string> notices;
+  for (const PortInfo& port : info.ports) {
+    std::string cpus;
+    for (const WorkerInfo& worker : info.workers) {
+      if (port.numa_node < 0 || worker.numa_node < 0 || worker.numa_node == port.numa_node)
+        continue;
+      cpus.append(cpus.empty() ? "" : ", ").append(std::to_string(worker.cpu));
+    }
+    if (cpus.empty()) continue;
+    notices.push_back("the " + port.port + " device is on NUMA node " +
+                      std::to_string(port.numa_node) + ", CPU " + cpus +
+                      " of [workers] cpus is not: choose CPUs of that node (lscpu shows them)");
+  }
+  return notices;
+}
+
 std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas) {
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
@@ -94,7 +134,7 @@ std::string status_answer(const EngineInfo& info, const KeyStore& keys, const Sa
   json.field("role", sas.policy().role == Role::pcscf ? "pcscf" : "ue");
   json.field("uptime_s", static_cast<uint64_t>(
                              std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
-  write_ports(json, info);
+  write_ports(json, info, sas);
   write_workers(json, info, sas);
   json.flag("hugepages", info.hugepages).flag("keys_locked", keys.locked());
   json.field("sas_in", sas.count(Direction::in, SaState::live));
@@ -130,8 +170,7 @@ std::string stats_answer(const EngineInfo& info, const SaManager& sas,
 }
 
 std::string drops_answer(const SaManager& sas, bool explain) {
-  Counters total;
-  for (size_t i = 0; i < sas.workers(); ++i) total += sas.worker(i).counters();
+  const Counters total = sum_of_workers(sas);
   JsonWriter json;
   json.start_array("drops");
   uint64_t sum = 0;

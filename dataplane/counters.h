@@ -17,6 +17,7 @@ enum class Drop : uint8_t {
   multi_segment,
   shared_buffer,
   no_room,
+  bad_ip_checksum,
   runt,
   malformed_ip,
   malformed_extension_header,
@@ -63,6 +64,8 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
      "buffer that somebody else holds too; never written to"},
     {Drop::no_room, "no_room", "DPDK rte_mbuf",
      "buffer without room for the ESP header or trailer: raise the port's mtu"},
+    {Drop::bad_ip_checksum, "bad_ip_checksum", "RFC 1122 3.2.1.2",
+     "IPv4 header checksum wrong: the port's device has summed it"},
     {Drop::runt, "runt", "RFC 791 3.1", "frame ends inside its Ethernet, VLAN or IP header"},
     {Drop::malformed_ip, "malformed_ip", "RFC 1122 3.2.1",
      "IP version, length or IPv4-mapped address that cannot be"},
@@ -124,6 +127,11 @@ struct PortCounters {
       0;  // of IP packets, from the IP header on; frames of other kinds count as 0 bytes
   uint64_t tx_packets = 0;
   uint64_t tx_bytes = 0;
+  // With several workers, of IP packets:
+  uint64_t rx_landed_right = 0;     // came to the worker that owns the UE
+  uint64_t rx_steered = 0;          // came to another, which handed them over
+  uint64_t rx_hash_compared = 0;    // brought the device's RSS hash
+  uint64_t rx_hash_mismatches = 0;  // which was not ours
 };
 
 // Owned by one worker; plain numbers, written by nobody else. Only uint64_t members

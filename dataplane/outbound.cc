@@ -29,7 +29,9 @@ void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
   counters_.bypassed_out += cleartext_burst_.size();
 
   burst.filter(
-      counters_, [&](Packet& p) { return trim(p); },
+      counters_, [&](Packet& p) { return trim(p); },        // what pads a short frame
+      [&](Packet& p) { return check_checksum(p); },
+      [&](Packet& p) { return clamp(p); },                  // RFC 9293 3.7.1
       [&](Packet& p) { return check_mtu(p); },              // RFC 4303 3.3.4
       [&](Packet& p) { return encapsulate(p, now_tsc); });  // 3.3.2.1, 3.3.3
   Jobs jobs;
@@ -54,6 +56,7 @@ Outbound::Outbound(const PathConfig& config, Spd& spd, const KeyStore& keys,
       counters_(counters),
       access_mtu_(config.access_mtu),
       verify_checksums_(config.verify_checksums),
+      device_checksums_(config.device_checksums),
       mss_(config.access_mtu) {}
 
 Verdict Outbound::demultiplex(Packet& packet) {
@@ -90,13 +93,22 @@ Verdict Outbound::find_policy(Packet& packet) {
   return Verdict::pass();
 }
 
-// What pads a short frame is not the packet's; what the UE sends back has to leave room for ESP too
-// (RFC 9293 3.7.1).
 Verdict Outbound::trim(Packet& packet) {
   trim_to_ip(packet);
-  if (verify_checksums_ && !transport_checksum_good(packet)) {
-    return Verdict::drop(Drop::bad_checksum);
-  }
+  return Verdict::pass();
+}
+
+// A device's doubt is not the last word: some call UDP's "no checksum" (RFC 768) wrong.
+Verdict Outbound::check_checksum(Packet& packet) {
+  if (!verify_checksums_ && !device_checksums_) return Verdict::pass();
+  const DeviceChecksum device = device_checksum(packet);
+  if (device == DeviceChecksum::good) return Verdict::pass();
+  if (device == DeviceChecksum::unknown && !verify_checksums_) return Verdict::pass();
+  return transport_checksum_good(packet) ? Verdict::pass() : Verdict::drop(Drop::bad_checksum);
+}
+
+// What the UE sends back has to leave room for ESP too.
+Verdict Outbound::clamp(Packet& packet) {
   if (packet.next_header() != Protocol::udp) {
     clamp_mss(packet, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
   }

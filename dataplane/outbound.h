@@ -35,6 +35,8 @@ class Outbound {
   void find_candidate(Packet& packet);
   Verdict find_policy(Packet& packet);
   Verdict trim(Packet& packet);
+  Verdict check_checksum(Packet& packet);
+  Verdict clamp(Packet& packet);
   Verdict check_mtu(Packet& packet);
   Verdict encapsulate(Packet& packet, uint64_t now_tsc);
   void encrypt_and_sign(Burst& burst, Jobs& jobs);
@@ -47,6 +49,7 @@ class Outbound {
   Counters& counters_;
   const uint16_t access_mtu_;
   const bool verify_checksums_;
+  const bool device_checksums_;
   const MssTable mss_;
   Burst cleartext_burst_;
 };

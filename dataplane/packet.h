@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A packet on its way through the stages, and the burst that owns such packets.
 //
-// Packet is a view of one mbuf: nothing reads the mbuf between receive and transmit. Port::receive
-// lets in only frames in one unshared buffer with kHeadroomBytes in front and kTailroomBytes
-// behind, so a stage may grow a packet by one ESP header and one trailer without asking. The mbuf
-// learns its new bounds in Port::transmit.
+// Packet is a view of one mbuf: nothing reads the mbuf between receive and transmit but the two
+// functions that say what the device found out about it (device_hash, device_checksum).
+// Port::receive lets in only frames in one unshared buffer with kHeadroomBytes in front and
+// kTailroomBytes behind, so a stage may grow a packet by one ESP header and one trailer without
+// asking. The mbuf learns its new bounds in Port::transmit.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "crypto/multi_buffer.h"
@@ -62,6 +64,17 @@ static_assert(sizeof(Packet) == 32, "two packets a cache line; a burst's views s
 
 // Gives the mbuf back to its pool. Only Burst and Port call it.
 void release(Packet& packet);
+
+// What the receiving device has computed of a packet, where it was asked to; said by the mbuf,
+// which receive has brought into the cache. The RSS hash, as it came:
+std::optional<uint32_t> device_hash(const Packet& packet);
+// Its UDP or TCP checksum. Whoever has no reason to ask pays nothing.
+enum class DeviceChecksum : uint8_t {
+  unknown,
+  good,
+  doubtful,  // wrong, or left for a device to finish
+};
+DeviceChecksum device_checksum(const Packet& packet);
 
 // What a stage says of a packet.
 class Verdict {

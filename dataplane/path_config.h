@@ -13,8 +13,9 @@ namespace gmesp {
 struct PathConfig {
   uint16_t access_mtu = 1500;  // bytes of an IP packet on the access side
   bool check_padding = true;   // RFC 4303 2.4: a receiver SHOULD inspect
-  bool verify_checksums =
-      false;  // UDP and TCP checksums of what the host sends, before they are signed
+  // UDP and TCP checksums of what the host sends, before they are signed:
+  bool verify_checksums = false;  // every one, by the host port's device or by us
+  bool device_checksums = false;  // that device looks at them: what it doubts is looked at again
 };
 
 // The largest TCP MSS of each suite for one MTU.

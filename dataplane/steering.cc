@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/steering.h"
 
+#include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 #include "dataplane/classify.h"
@@ -42,9 +44,20 @@ uint32_t rss_hash(const Address& a, const Address& b) {
   return kTable[0][folded & 0xff] ^ kTable[1][folded >> 8 & 0xff];
 }
 
-Steering::Steering(size_t workers) : workers_(workers) {
+Steering::Steering(size_t workers, size_t entries) : workers_(workers), mask_(entries - 1) {
   if (workers == 0 || workers > kMaxWorkers) throw std::invalid_argument("1..64 workers");
-  for (size_t i = 0; i < kRssTableSize; ++i) table_[i] = static_cast<uint8_t>(i % workers);
+  if (!std::has_single_bit(entries) || entries < workers || entries > kMaxEntries) {
+    throw std::invalid_argument("a steering table has a power of two of entries, workers..512");
+  }
+  for (size_t i = 0; i < entries; ++i) table_[i] = static_cast<uint8_t>(i % workers);
+}
+
+size_t table_entries_for(std::initializer_list<size_t> devices_entries) {
+  size_t entries = Steering::kMaxEntries;
+  for (const size_t device : devices_entries) {
+    if (device != 0) entries = std::min(entries, device);
+  }
+  return entries;
 }
 
 SteeringMesh::SteeringMesh(size_t workers) : workers_(workers) {
@@ -54,9 +67,19 @@ SteeringMesh::SteeringMesh(size_t workers) : workers_(workers) {
 
 Verdict Steerer::to_owner(const Packet& packet, SteerTo to) {
   if (packet.kind == PacketKind::not_ip) return Verdict::pass();
-  const size_t owner = steering_.owner(source_address(packet), destination_address(packet));
-  if (owner == self_) return Verdict::pass();
+  PortCounters& port = to == SteerTo::inbound ? counters_.access : counters_.host;
+  const uint32_t hash = rss_hash(source_address(packet), destination_address(packet));
+  if (const auto device = device_hash(packet)) {
+    ++port.rx_hash_compared;
+    if (*device != hash) ++port.rx_hash_mismatches;
+  }
+  const size_t owner = steering_.owner_of_hash(hash);
+  if (owner == self_) {
+    ++port.rx_landed_right;
+    return Verdict::pass();
+  }
   if (!mesh_.ring(self_, owner).push({packet, to})) return Verdict::drop(Drop::steering_full);
+  ++port.rx_steered;
   ++counters_.steered;
   return Verdict::taken();
 }

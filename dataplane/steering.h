@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which worker owns a UE (DESIGN 2): the Toeplitz hash of the address pair under a symmetric RSS
 // key, then an indirection table. NICs, workers and the control thread compute the same, so a UE's
-// two directions and all its SAs meet on one core.
+// two directions and all its SAs meet on one core. What a NIC cannot do, or does otherwise, workers
+// make good: each packet's owner is computed here, and the packet goes to it.
 #pragma once
 
 #include <array>
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -17,10 +19,8 @@
 
 namespace gmesp {
 
-// 40 bytes for NICs: 0x6d5a repeated makes Toeplitz symmetric in source and destination.
+// 0x6d5a repeated makes Toeplitz symmetric in source and destination.
 inline constexpr uint16_t kRssKeyWord = 0x6d5a;
-inline constexpr size_t kRssKeyBytes = 40;
-inline constexpr size_t kRssTableSize = 128;
 
 // The Toeplitz hash over (source, destination), 8 bytes for IPv4 and 32 for IPv6; both orders give
 // the same.
@@ -29,18 +29,26 @@ uint32_t rss_hash(const Address& a, const Address& b);
 class Steering {
  public:
   static constexpr size_t kMaxWorkers = Burst::kCapacity;  // a burst takes one packet from each
+  static constexpr size_t kMaxEntries = 512;  // the largest table of common NICs (X710, ConnectX)
 
-  explicit Steering(size_t workers);  // 1..kMaxWorkers
+  // The table's size follows the devices' tables (table_entries_for): a device repeats a smaller
+  // table of ours exactly, a larger one it cannot hold. Throws std::invalid_argument unless
+  // workers is 1..kMaxWorkers and entries a power of two, workers..kMaxEntries.
+  explicit Steering(size_t workers, size_t entries = kMaxEntries);
   size_t workers() const { return workers_; }
-  size_t owner(const Address& a, const Address& b) const {
-    return table_[rss_hash(a, b) % kRssTableSize];
-  }
-  const std::array<uint8_t, kRssTableSize>& table() const { return table_; }
+  size_t entries() const { return mask_ + 1; }
+  // The low bits of the hash choose the entry, as in NICs.
+  size_t owner_of_hash(uint32_t hash) const { return table_[hash & mask_]; }
+  size_t owner(const Address& a, const Address& b) const { return owner_of_hash(rss_hash(a, b)); }
 
  private:
   size_t workers_;
-  std::array<uint8_t, kRssTableSize> table_{};
+  size_t mask_;
+  std::array<uint8_t, kMaxEntries> table_{};
 };
+
+// The most entries that every device can follow; 0 stands for a device that follows none.
+size_t table_entries_for(std::initializer_list<size_t> devices_entries);
 
 // Where the receiving worker goes on with a packet.
 enum class SteerTo : uint8_t { inbound, outbound, access_transmit, host_transmit };
@@ -79,7 +87,8 @@ class Steerer {
   bool owns(const Address& a, const Address& b) const { return steering_.owner(a, b) == self_; }
 
   // A stage: keeps what this worker owns and frames that are not IP, hands the rest to its owner.
-  // Drops: steering_full. Only classified packets.
+  // Compares the device's hash, where the packet brings one, with ours and counts how it landed.
+  // Drops: steering_full. Only classified packets, straight from a port.
   Verdict to_owner(const Packet& packet, SteerTo to);
   // Hands a burst to worker 0, which has the transmit queue this one lacks. Drops: steering_full.
   void to_transmitter(Burst& burst, SteerTo to);

@@ -208,7 +208,7 @@ TEST(Commands, FitTheLongestStatisticsIntoOneRecord) {
     Counters counters;
     std::memset(static_cast<void*>(&counters), 0xff, sizeof counters);  // 20 digits each
     channels.back()->counters.publish(counters);
-    info.workers.push_back({i, "poll", "test"});
+    info.workers.push_back({.cpu = i, .idle = "poll", .instruction_set = "test"});
   }
   SaManager sas({.capacity = 1, .window = 64}, rig.policy, steering, rig.keys, pointers);
   const std::string answer = stats_answer(info, sas, std::nullopt);
@@ -324,6 +324,50 @@ TEST(Commands, WarnInStatus) {
   bench.ask(without(with(sa_request("in", "256"), "window", 0), "dport"));
   EXPECT_TRUE(codes().contains("replay_protection_off"));
   EXPECT_TRUE(codes().contains("local_port_not_protected"));
+}
+
+// DESIGN 2: what the devices could not spread, the workers did, and `status` says so.
+TEST(Commands, SayInStatusHowPacketsFindTheirWorker) {
+  AssumeRole role(control_thread);
+  Bench bench;
+  Counters counters;
+  counters.access.rx_landed_right = 7;
+  counters.access.rx_steered = 5;
+  counters.access.rx_hash_compared = 12;
+  counters.access.rx_hash_mismatches = 2;
+  counters.host.rx_steered = 99;
+  bench.rig.channels[0]->counters.publish(counters);
+  const Json port = bench.ask({{"command", "status"}})["ports"][0];
+  EXPECT_EQ(port["rss"], "software: one receive queue");
+  EXPECT_EQ(port["numa_node"], 0);
+  EXPECT_EQ(port["rx_landed_right"], 7);
+  EXPECT_EQ(port["rx_steered"], 5);
+  EXPECT_EQ(port["rx_hash_compared"], 12);
+  EXPECT_EQ(port["rx_hash_mismatches"], 2);
+}
+
+TEST(NumaNotices, NameThePortAndTheCpusThatAreFarFromIt) {
+  EngineInfo info;
+  for (const unsigned cpu : {2u, 3u, 40u}) {
+    info.workers.push_back(
+        {.cpu = cpu, .numa_node = cpu < 32 ? 0 : 1, .idle = "", .instruction_set = ""});
+  }
+  const auto port = [&info](const char* name, int node) {
+    PortInfo more;
+    more.port = name;
+    more.numa_node = node;
+    info.ports.push_back(more);
+  };
+  port("host", -1);
+  EXPECT_TRUE(numa_notices(info).empty()) << "a virtual device is near everybody";
+  port("access", 1);
+  ASSERT_EQ(numa_notices(info).size(), 1u);
+  EXPECT_EQ(
+      numa_notices(info)[0],
+      "the access device is on NUMA node 1, CPU 2, 3 of [workers] cpus is not: choose CPUs of "
+      "that node (lscpu shows them)");
+  for (WorkerInfo& worker : info.workers) worker.numa_node = -1;
+  EXPECT_TRUE(numa_notices(info).empty()) << "a kernel without NUMA";
 }
 
 TEST(Commands, SumTheWorkersCountersAndDrops) {

@@ -166,6 +166,27 @@ TEST(Config, ChecksumsAreVerifiedByDefaultOnlyBehindAfPacket) {
                    .worker.path.verify_checksums);
 }
 
+// NICs and virtio judge checksums for nothing; a TAP's driver sums them like us, so only where
+// asked.
+TEST(Config, TheHostsDeviceIsAskedForChecksumsWhereThatIsFree) {
+  struct {
+    const char* host;
+    bool asked;
+  } const rows[] = {
+      {"device = '0000:01:00.0'\n", true},
+      {"device = 'net_vhost0,iface=/tmp/s'\n", true},
+      {"device = '0000:01:00.0'\nverify_checksums = 'no'\n", false},
+      {"device = 'net_tap0,iface=gm0'\n", false},
+      {"device = 'net_tap0,iface=gm0'\nverify_checksums = 'yes'\n", true},
+  };
+  for (const auto& row : rows) {
+    const Config config =
+        read_text(std::string("role = 'ue'\n[access]\ndevice = 'net_null0'\n[host]\n") + row.host);
+    EXPECT_EQ(config.host.transport_checksums, row.asked) << row.host;
+    EXPECT_FALSE(config.access.transport_checksums) << "ESP has none that a device could see";
+  }
+}
+
 struct Refused {
   std::string text;      // the whole file, or what follows kLeast
   std::string expected;  // "LINE:COLUMN: ..."
@@ -201,6 +222,9 @@ TEST(Config, AMissingOrWrongFirstNecessityIsNamed) {
       {"role = 'ue'\n[access]\ndevice = 'net_null0'\nspeed = 1\n",
        "4:1: key 'access.speed': unknown, expected one of device, mtu"},
       {"role = 'ue'\n[access]\ndevice = 'net_null0'\n[host]\ndevice = 'net_null0,size=9'\n",
+       "5:10: key 'host.device': expected another device than [access] has; virtual ones differ in "
+       "their number"},
+      {"role = 'ue'\n[access]\ndevice = '0000:AB:00.0'\n[host]\ndevice = '0000:ab:00.0,x=1'\n",
        "5:10: key 'host.device': expected another device than [access] has; virtual ones differ in "
        "their number"},
       {"role = 'ue'\n[access]\ndevice = 'net_af_packet0,iface=a'\n"

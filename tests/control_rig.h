@@ -44,9 +44,20 @@ class ControlRig {
       worker.sa_capacity = config.worker_capacity != 0 ? config.worker_capacity : config.capacity;
       workers.push_back(std::make_unique<Worker>(worker, access.port(i), host.port(i), keys, policy,
                                                  steering, mesh, *channels.back()));
-      info.workers.push_back({static_cast<unsigned>(2 + i), "poll", "test"});
+      info.workers.push_back({.cpu = static_cast<unsigned>(2 + i),
+                              .numa_node = 0,
+                              .idle = "poll",
+                              .instruction_set = "test"});
     }
-    info.ports.push_back({"access", "memory", "fake", "02:00:00:00:00:01", 1500, 1, 1, {}});
+    info.ports.push_back({.port = "access",
+                          .device = "memory",
+                          .driver = "fake",
+                          .mac = "02:00:00:00:00:01",
+                          .rx_queues = 1,
+                          .tx_queues = 1,
+                          .numa_node = 0,
+                          .spreading = "software: one receive queue",
+                          .link = {}});
   }
   ~ControlRig() { stop(); }
   ControlRig(const ControlRig&) = delete;

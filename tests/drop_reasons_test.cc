@@ -110,6 +110,7 @@ const struct {
     {Drop::multi_segment, "port_test.cc"},
     {Drop::shared_buffer, "port_test.cc"},
     {Drop::no_room, "port_test.cc"},
+    {Drop::bad_ip_checksum, "port_test.cc"},
     {Drop::frame_exceeds_mtu, "port_test.cc"},
     {Drop::tx_full, "port_test.cc"},
     {Drop::steering_full, "workers_test.cc"},

@@ -13,6 +13,7 @@
 // What Packet::mbuf points to here.
 struct rte_mbuf {
   uint8_t* memory;
+  gmesp::DeviceFindings findings;
 };
 
 namespace gmesp {
@@ -21,10 +22,15 @@ namespace {
 
 std::atomic<size_t> live{0};
 
+struct Received {
+  std::vector<uint8_t> frame;
+  DeviceFindings findings;
+};
+
 struct Queues {
   size_t rx_queues = 0;  // 0: number not taken
   size_t tx_queues = 0;
-  std::array<std::deque<std::vector<uint8_t>>, 8> received;
+  std::array<std::deque<Received>, 8> received;
   std::array<std::vector<std::vector<uint8_t>>, 8> sent;
 };
 // By device number.
@@ -32,12 +38,12 @@ std::array<Queues, 16> registry;
 
 }  // namespace
 
-Packet make_packet(const std::vector<uint8_t>& frame) {
+Packet make_packet(const std::vector<uint8_t>& frame, const DeviceFindings& findings) {
   auto* const memory =
       static_cast<uint8_t*>(std::malloc(kHeadroomBytes + frame.size() + kTailroomBytes));
   if (memory == nullptr) throw std::bad_alloc();
   Packet packet;
-  packet.mbuf = new rte_mbuf{memory};
+  packet.mbuf = new rte_mbuf{memory, findings};
   packet.data = memory + kHeadroomBytes;
   packet.length = static_cast<uint16_t>(frame.size());
   if (!frame.empty()) std::memcpy(packet.data, frame.data(), frame.size());
@@ -57,11 +63,15 @@ void release(Packet& packet) {
   live.fetch_sub(1, std::memory_order_relaxed);
 }
 
+std::optional<uint32_t> device_hash(const Packet& packet) { return packet.mbuf->findings.hash; }
+
+DeviceChecksum device_checksum(const Packet& packet) { return packet.mbuf->findings.checksum; }
+
 size_t Port::receive(Burst& burst, Counters&, PortCounters& port) {
   if (!can_receive_) return 0;
   auto& frames = registry[id_].received[queue_];
   while (burst.room() > 0 && !frames.empty()) {
-    burst.push(make_packet(frames.front()));
+    burst.push(make_packet(frames.front().frame, frames.front().findings));
     frames.pop_front();
     ++port.rx_packets;
   }
@@ -106,13 +116,14 @@ FakeDevice::FakeDevice(size_t rx_queues, size_t tx_queues) {
   }
   registry[number_].rx_queues = rx_queues;
   registry[number_].tx_queues = tx_queues;
-  device_ = std::make_unique<Device>(DeviceConfig{"fake", std::to_string(number_), 1500, 1});
+  device_ =
+      std::make_unique<Device>(DeviceConfig{.name = "fake", .device = std::to_string(number_)});
 }
 
 FakeDevice::~FakeDevice() { registry[number_] = Queues{}; }
 
-void FakeDevice::feed(size_t queue, std::vector<uint8_t> frame) {
-  registry[number_].received.at(queue).push_back(std::move(frame));
+void FakeDevice::feed(size_t queue, std::vector<uint8_t> frame, const DeviceFindings& findings) {
+  registry[number_].received.at(queue).push_back({std::move(frame), findings});
 }
 
 std::vector<std::vector<uint8_t>> FakeDevice::take_sent() {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dataplane/dpdk/port.h"
@@ -15,7 +16,13 @@
 
 namespace gmesp {
 
-Packet make_packet(const std::vector<uint8_t>& frame);
+// What the device says of a frame (device_hash, device_checksum).
+struct DeviceFindings {
+  std::optional<uint32_t> hash = {};
+  DeviceChecksum checksum = DeviceChecksum::unknown;
+};
+
+Packet make_packet(const std::vector<uint8_t>& frame, const DeviceFindings& findings = {});
 std::vector<uint8_t> frame_of(const Packet& packet);
 // Made and not yet released, in the whole process.
 size_t live_packets();
@@ -31,7 +38,7 @@ class FakeDevice {
   Port port(size_t worker) const { return device_->port(worker); }
   size_t rx_queues() const { return device_->rx_queues(); }
 
-  void feed(size_t queue, std::vector<uint8_t> frame);
+  void feed(size_t queue, std::vector<uint8_t> frame, const DeviceFindings& findings = {});
   // What was sent on all queues since the last call.
   std::vector<std::vector<uint8_t>> take_sent();
 

@@ -249,5 +249,44 @@ TEST(Outbound, DropsUnfinishedChecksumsWhereConfigured) {
   EXPECT_EQ(lab.out(broken(answer(), 6, 0)), dropped(Drop::bad_checksum));
 }
 
+// What the host port's device has found is taken in place of our own sum; what it doubts is summed
+// again: some doubt every UDP packet without a checksum.
+TEST(Outbound, TakesTheDevicesWordForGoodChecksumsAndLooksAtThoseItDoubts) {
+  const Frame right = answer(kPcscf4, kUe4).frame();
+  Frame wrong = right;
+  wrong.back() ^= 1;
+  Frame none = right;
+  const size_t checksum = answer(kPcscf4, kUe4).esp_offset() + offsetof(UdpHeader, checksum);
+  none[checksum] = none[checksum + 1] = 0;
+  struct {
+    bool verify;
+    bool device;
+    DeviceChecksum says;
+    bool wrong_passes;
+  } const rows[] = {
+      {false, false, DeviceChecksum::unknown, true}, {false, true, DeviceChecksum::unknown, true},
+      {false, true, DeviceChecksum::good, true},     {false, true, DeviceChecksum::doubtful, false},
+      {true, false, DeviceChecksum::unknown, false}, {true, true, DeviceChecksum::unknown, false},
+      {true, true, DeviceChecksum::good, true},      {true, true, DeviceChecksum::doubtful, false},
+  };
+  for (const auto& row : rows) {
+    PathConfig config;
+    config.verify_checksums = row.verify;
+    config.device_checksums = row.device;
+    PathLab lab(open_policy(), config);
+    lab.install_out(sa_to(kPcscf4, kUe4));
+    const DeviceFindings findings{.checksum = row.says};
+    EXPECT_EQ(lab.out(right, findings).frames.size(), 1u);
+    EXPECT_EQ(lab.out(none, findings).frames.size(), 1u)
+        << "RFC 768: no checksum is not a wrong one";
+    const Outcome outcome = lab.out(wrong, findings);
+    EXPECT_EQ(outcome.frames.size(), row.wrong_passes ? 1u : 0u)
+        << row.verify << row.device << static_cast<int>(row.says);
+    if (!row.wrong_passes) {
+      EXPECT_EQ(outcome, dropped(Drop::bad_checksum));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gmesp

@@ -91,6 +91,11 @@ class PathLab {
   }
   Outcome in(const Frame& frame) { return in(std::vector<Frame>{frame}); }
   Outcome out(const Frame& frame) { return out(std::vector<Frame>{frame}); }
+  // A frame of which the host port's device has said something.
+  Outcome out(const Frame& frame, const DeviceFindings& findings) {
+    return run(
+        {frame}, [&](Burst& burst) { outbound_.run(burst, now_tsc); }, findings);
+  }
   Outcome in(const PacketBuilder& builder) { return in(builder.frame()); }
   Outcome out(const PacketBuilder& builder) { return out(builder.frame()); }
 
@@ -124,10 +129,10 @@ class PathLab {
 
  private:
   template <typename Path>
-  Outcome run(const std::vector<Frame>& frames, Path&& path) {
+  Outcome run(const std::vector<Frame>& frames, Path&& path, const DeviceFindings& findings = {}) {
     const Counters before = counters;
     Burst burst;
-    for (const Frame& frame : frames) burst.push(make_packet(frame));
+    for (const Frame& frame : frames) burst.push(make_packet(frame, findings));
     path(burst);
     Outcome outcome;
     for (const Packet& packet : burst) outcome.frames.push_back(frame_of(packet));

@@ -14,14 +14,19 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <initializer_list>
 #include <iterator>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "dataplane/dpdk/device_rules.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/mbuf.h"
+#include "dataplane/steering.h"
 
 namespace gmesp {
 namespace {
@@ -215,6 +220,49 @@ TEST_F(PortTest, DropsABufferWithoutRoomForTheEspTrailer) {
   expect_dropped(frame(pattern(kMost + 1, 0)), Drop::no_room);
 }
 
+// RFC 1122 3.2.1.2. "Not known" and "good" pass; the kernel behind us sums what no device has.
+TEST_F(PortTest, DropsAnIpHeaderWhoseChecksumTheDeviceFoundWrong) {
+  for (const uint64_t fine :
+       std::initializer_list<uint64_t>{RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+                                       RTE_MBUF_F_RX_IP_CKSUM_NONE, RTE_MBUF_F_RX_L4_CKSUM_BAD}) {
+    rte_mbuf* mbuf = frame(pattern(100, 0));
+    mbuf->ol_flags = fine;
+    arrive(mbuf);
+    receive();
+    EXPECT_EQ(burst_.size(), 1u) << fine;
+    burst_.clear();
+  }
+  counters_ = {};
+  rte_mbuf* bad = frame(pattern(100, 0));
+  bad->ol_flags = RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_RSS_HASH;
+  expect_dropped(bad, Drop::bad_ip_checksum);
+}
+
+TEST_F(PortTest, APacketKnowsWhatTheDeviceFound) {
+  struct {
+    uint64_t flags;
+    std::optional<uint32_t> hash;
+    DeviceChecksum checksum;
+  } const rows[] = {
+      {0, std::nullopt, DeviceChecksum::unknown},
+      {RTE_MBUF_F_RX_RSS_HASH, 0x12345678, DeviceChecksum::unknown},
+      {RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_RSS_HASH, 0x12345678, DeviceChecksum::good},
+      {RTE_MBUF_F_RX_L4_CKSUM_BAD, std::nullopt, DeviceChecksum::doubtful},
+      {RTE_MBUF_F_RX_L4_CKSUM_NONE, std::nullopt, DeviceChecksum::doubtful},
+  };
+  for (const auto& row : rows) {
+    rte_mbuf* mbuf = frame(pattern(100, 0));
+    mbuf->ol_flags = row.flags;
+    mbuf->hash.rss = 0x12345678;
+    arrive(mbuf);
+    receive();
+    ASSERT_EQ(burst_.size(), 1u);
+    EXPECT_EQ(device_hash(burst_[0]), row.hash);
+    EXPECT_EQ(device_checksum(burst_[0]), row.checksum);
+    burst_.clear();
+  }
+}
+
 TEST_F(PortTest, ABadBufferSpoilsNoOtherOfItsBurst) {
   constexpr size_t kFrames = 8;
   for (size_t bad = 0; bad < kFrames; ++bad) {
@@ -315,6 +363,75 @@ TEST(Device, GivesAQueueToEachWorkerWhereItHasThem) {
   EXPECT_TRUE(device.port(0).can_receive() && device.port(0).can_transmit());
   EXPECT_TRUE(device.port(1).can_receive() && device.port(1).can_transmit());
   EXPECT_FALSE(device.port(2).can_receive() || device.port(2).can_transmit());
+}
+
+// net_null keeps key and table like a NIC, though it hashes nothing: what is written comes back.
+TEST(Device, FollowsSteeringWhereItHasATable) {
+  Device device({.name = "access", .device = "net_null0", .workers = 2});
+  EXPECT_EQ(device.rss_table_entries(), 128u);
+  const Steering steering(2, table_entries_for({device.rss_table_entries(), 64}));
+  device.follow(steering);
+  EXPECT_EQ(device.spreading(), "hardware (table written, 128 entries)");
+  uint16_t id = 0;
+  ASSERT_EQ(rte_eth_dev_get_port_by_name("net_null0", &id), 0);
+  rte_eth_rss_reta_entry64 groups[2]{};
+  groups[0].mask = groups[1].mask = ~uint64_t{0};
+  ASSERT_EQ(rte_eth_dev_rss_reta_query(id, groups, 128), 0);
+  for (uint32_t hash = 0; hash < 1000; ++hash) {
+    EXPECT_EQ(groups[hash % 128 / 64].reta[hash % 64], steering.owner_of_hash(hash));
+  }
+}
+
+TEST(Device, SaysWhyWorkersSteer) {
+  struct {
+    const char* device;
+    size_t workers;
+    const char* words;
+  } const rows[] = {
+      {"net_null0", 1, "software: one worker, nothing to steer"},
+      {"net_ring0", 2, "software: it cannot hash addresses alone, without ports"},
+      {"net_af_packet0,iface=lo", 2, "software: one receive queue: qpairs=N gives it N"},
+      {"net_af_packet0,iface=lo,qpairs=2", 2,
+       "software: it cannot hash addresses alone, without ports"},
+      {"net_tap0,iface=gmesprss0", 2, "software: it has no indirection table"},
+  };
+  for (const auto& row : rows) {
+    const bool needs_root = !std::string_view(row.device).starts_with("net_null") &&
+                            !std::string_view(row.device).starts_with("net_ring");
+    if (needs_root && geteuid() != 0) continue;
+    Device device({.name = "access", .device = row.device, .workers = row.workers});
+    EXPECT_EQ(device.rss_table_entries(), 0u) << row.device;
+    device.follow(Steering(row.workers));
+    EXPECT_EQ(device.spreading(), row.words) << row.device;
+  }
+}
+
+// Each worker's queue is a ring of its own.
+TEST(Device, ARingServesSeveralWorkers) {
+  const Device device({.name = "access", .device = "net_ring3", .workers = 2});
+  EXPECT_EQ(device.rx_queues(), 2u);
+  rte_mempool* pool = rte_pktmbuf_pool_create("several", 63, 0, 0, kDataRoom, SOCKET_ID_ANY);
+  ASSERT_NE(pool, nullptr);
+  Counters counters;
+  Burst burst;
+  for (size_t worker = 0; worker < 2; ++worker) {
+    Port port = device.port(worker);
+    for (size_t i = 0; i <= worker; ++i) {
+      rte_mbuf* mbuf = rte_pktmbuf_alloc(pool);
+      ASSERT_NE(rte_pktmbuf_append(mbuf, 60), nullptr);
+      Packet packet;
+      ASSERT_TRUE(view_mbuf(*mbuf, packet).is_pass());
+      burst.push(packet);
+    }
+    port.transmit(burst, counters, counters.access);
+  }
+  for (size_t worker = 0; worker < 2; ++worker) {
+    device.port(worker).receive(burst, counters, counters.access);
+    EXPECT_EQ(burst.size(), worker + 1);
+    burst.clear();
+  }
+  EXPECT_EQ(rte_mempool_avail_count(pool), 63u);
+  rte_mempool_free(pool);
 }
 
 TEST(Device, SaysWhatItIs) {
@@ -424,6 +541,63 @@ TEST(Device, AFileOfFramesIsForwardedByteForByte) {
   std::remove(out.c_str());
 }
 
+// Jumbo frames are received in one buffer or not at all: the same file with room for them.
+TEST(Device, AJumboFrameIsOneBufferWhereTheMtuAllowsIt) {
+  const std::string folder = testing::TempDir() + "gmesp_jumbo_test_" + std::to_string(getpid());
+  const std::string in = folder + "_in.pcap";
+  const std::string out = folder + "_out.pcap";
+  constexpr uint16_t kJumboMtu = 9000;
+  const std::vector<Bytes> frames = {pattern(9000, 1), pattern(kJumboMtu + kFrameOverheadBytes, 2),
+                                     pattern(60, 3)};
+  write_pcap(in, frames);
+  Counters counters;
+  {
+    const Device device({.name = "host",
+                         .device = "net_pcap0,rx_pcap=" + in + ",tx_pcap=" + out,
+                         .mtu = kJumboMtu});
+    Port port = device.port(0);
+    Burst burst;
+    for (size_t polls = 0; polls < 10; ++polls) {
+      port.receive(burst, counters, counters.host);
+      port.transmit(burst, counters, counters.host);
+    }
+  }
+  EXPECT_EQ(read_pcap(out), frames);
+  EXPECT_EQ(counters[Drop::multi_segment], 0u);
+  std::remove(in.c_str());
+  std::remove(out.c_str());
+}
+
+TEST(DeviceRules, ADeviceThatWouldScatterIsRefused) {
+  EXPECT_EQ(scatter_refusal(false, 9000), "");
+  EXPECT_EQ(
+      scatter_refusal(true, 9000),
+      "it would spread frames of mtu 9000 over several buffers, and ESP is made in one: lower "
+      "mtu");
+}
+
+// 82599: the driver tells the NIC whole kilobytes of buffer, and turns scatter on when a frame with
+// two tags, which it reckons 4 bytes longer than we do, is longer than those.
+TEST(DeviceRules, ANicsBuffersHoldAFrameInWholeKilobytes) {
+  for (const uint16_t mtu : std::initializer_list<uint16_t>{576, 1500, 2000, 9000, 9600}) {
+    const DeviceConfig nic{.name = "access", .device = "0000:01:00.0", .mtu = mtu};
+    const size_t behind_headroom = buffer_bytes(nic) - RTE_PKTMBUF_HEADROOM;
+    EXPECT_EQ(behind_headroom % 1024, 0u) << mtu;
+    EXPECT_GE(behind_headroom, mtu + kFrameOverheadBytes + RTE_ETHER_CRC_LEN) << mtu;
+    EXPECT_GE(behind_headroom, mtu + kFrameOverheadBytes + kTailroomBytes) << mtu;
+  }
+}
+
+TEST(DeviceRules, BuffersLieOnTheNodesOfTheWorkersThatReceive) {
+  DeviceConfig config{.name = "access", .device = "net_null0", .workers = 4};
+  EXPECT_EQ(memory_nodes(config, 4), std::vector<int>{});
+  const size_t one_node_mb = Device::memory_mb(config);
+  config.worker_nodes = {0, 1, 0, 1};
+  EXPECT_EQ(memory_nodes(config, 4), (std::vector<int>{0, 1}));
+  EXPECT_EQ(memory_nodes(config, 1), (std::vector<int>{0}));
+  EXPECT_EQ(Device::memory_mb(config), 2 * one_node_mb);
+}
+
 TEST(Eal, ACpuThatIsNotThereIsNamed) {
   try {
     const Eal eal({.worker_cpus = {1023}, .allow_hugepages = false});
@@ -443,6 +617,8 @@ TEST(DeviceString, KnowsNameKindAndArguments) {
   EXPECT_EQ(device.argument("blocksz"), std::nullopt);
   EXPECT_TRUE(DeviceString("0000:01:00.0").is_pci());
   EXPECT_EQ(DeviceString("net_tap0").argument("iface"), std::nullopt);
+  // EAL writes PCI addresses in small letters; arguments stay as they are.
+  EXPECT_EQ(DeviceString("0000:AB:0C.1,Key=X").text(), "0000:ab:0c.1,Key=X");
 }
 
 TEST(DeviceString, RingSlotsHoldTheLongestFrame) {

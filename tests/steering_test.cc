@@ -15,7 +15,7 @@ namespace {
 // Toeplitz as NIC manuals describe it: for every input bit that is 1, the 32 key bits from that
 // place on.
 uint32_t bitwise_toeplitz(const std::vector<uint8_t>& input) {
-  std::array<uint8_t, kRssKeyBytes> key;
+  std::array<uint8_t, 40> key;  // two IPv6 addresses need 36
   for (size_t i = 0; i < key.size(); ++i) key[i] = i % 2 == 0 ? 0x6d : 0x5a;
   const auto key_bit = [&key](size_t place) {
     return static_cast<uint32_t>(key[place / 8] >> (7 - place % 8) & 1);
@@ -111,10 +111,36 @@ TEST(Steering, NeighbouringUesAreSpreadEvenly) {
   }
 }
 
+// A device with a larger table repeats ours, and its table then gives the same owner.
+TEST(Steering, ALargerTableOfADeviceCanRepeatOurs) {
+  for (const size_t entries : {2u, 64u, 128u, 512u}) {
+    const Steering steering(2, entries);
+    EXPECT_EQ(steering.entries(), entries);
+    for (size_t device = entries; device <= 512; device *= 2) {
+      EXPECT_TRUE(rc::check([&] {
+        const auto hash = *rc::gen::arbitrary<uint32_t>();
+        const auto place = static_cast<uint32_t>(hash % device);
+        RC_ASSERT(steering.owner_of_hash(hash) == steering.owner_of_hash(place));
+      }));
+    }
+  }
+}
+
+TEST(Steering, ItsTableIsAsLargeAsEveryDeviceCanFollow) {
+  EXPECT_EQ(table_entries_for({}), Steering::kMaxEntries);
+  EXPECT_EQ(table_entries_for({0, 0}), Steering::kMaxEntries);
+  EXPECT_EQ(table_entries_for({0, 64}), 64u);
+  EXPECT_EQ(table_entries_for({512, 128}), 128u);
+  EXPECT_EQ(table_entries_for({2048, 1024}), Steering::kMaxEntries);
+}
+
 TEST(Steering, RefusesNoWorkersAndMoreThanABurstCanServe) {
   EXPECT_THROW(Steering(0), std::invalid_argument);
   EXPECT_THROW(Steering(Steering::kMaxWorkers + 1), std::invalid_argument);
   EXPECT_NO_THROW(Steering{Steering::kMaxWorkers});
+  for (const size_t entries : {0u, 1u, 96u, 1024u}) {
+    EXPECT_THROW(Steering(2, entries), std::invalid_argument) << entries;
+  }
 }
 
 }  // namespace

@@ -107,6 +107,53 @@ TEST(Workers, ServeEveryUeWhicheverQueueItComesBy) {
   }
 }
 
+// DESIGN 2: the device's hash is compared with ours; a wrong one is counted and does no harm.
+TEST(Workers, CompareTheDevicesHashWithTheirsAndCountHowPacketsLanded) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  shape.queues = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  install_all(lab, ues);
+  lab.settle();
+  uint64_t right = 0;
+  for (const Ue& ue : ues) {
+    const size_t queue = static_cast<uint32_t>(ue.index) / 2 % 2;
+    right += queue == lab.owner(ue.in);
+    const uint32_t hash = rss_hash(ue.address, ue.pcscf);
+    lab.access.feed(queue, ue.request().esp(ue.in, 1).frame(), {.hash = hash});
+    lab.access.feed(queue, ue.request().esp(ue.in, 2).frame(), {.hash = hash ^ 1});
+    lab.host.feed(queue, ue.answer().frame());
+  }
+  lab.settle();
+  const Counters sum = lab.sum();
+  EXPECT_EQ(sum.protected_in, 2 * kUes);
+  EXPECT_EQ(sum.protected_out, kUes);
+  EXPECT_EQ(sum.access.rx_hash_compared, 2 * kUes);
+  EXPECT_EQ(sum.access.rx_hash_mismatches, kUes);
+  EXPECT_EQ(sum.host.rx_hash_compared, 0u);
+  EXPECT_GT(right, 0u);
+  EXPECT_LT(right, kUes);
+  EXPECT_EQ(sum.access.rx_landed_right, 2 * right);
+  EXPECT_EQ(sum.access.rx_steered, 2 * (kUes - right));
+  EXPECT_EQ(sum.host.rx_landed_right, right);
+  EXPECT_EQ(sum.host.rx_steered, kUes - right);
+  EXPECT_EQ(sum.steered, sum.access.rx_steered + sum.host.rx_steered);
+  lab.expect_conserved();
+}
+
+TEST(Workers, OneAloneComparesNothing) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  const Ue ue(0);
+  lab.access.feed(0, ue.request().udp(1, 2).frame(), {.hash = 0});
+  lab.settle();
+  EXPECT_EQ(lab.host.take_sent().size(), 1u);
+  EXPECT_EQ(lab.sum().access.rx_hash_compared, 0u);
+  EXPECT_EQ(lab.sum().access.rx_landed_right, 0u);
+}
+
 // The owner sees what it needs for its verdict: cleartext goes to it too.
 TEST(Workers, SteerCleartextToTheOwnerOfItsAddresses) {
   const AssumeRole role(worker_thread);

@@ -2,6 +2,7 @@
 #include "tools/engine.h"
 
 #include "dataplane/dpdk/device_string.h"
+#include "dataplane/numa.h"
 
 namespace gmesp {
 namespace {
@@ -31,19 +32,35 @@ PortInfo describe_port(const DeviceConfig& config, const Device& device) {
           .mtu = config.mtu,
           .rx_queues = device.rx_queues(),
           .tx_queues = device.tx_queues(),
+          .numa_node = device.numa_node(),
+          .spreading = device.spreading(),
           .link = [&device] { return std::string(device.link()); }};
+}
+
+DeviceConfig on_nodes(DeviceConfig device, const std::vector<unsigned>& cpus) {
+  for (const unsigned cpu : cpus) device.worker_nodes.push_back(node_of_cpu(cpu));
+  return device;
+}
+
+Config with_nodes(Config config) {
+  config.access = on_nodes(config.access, config.cpus);
+  config.host = on_nodes(config.host, config.cpus);
+  return config;
 }
 
 }  // namespace
 
 Engine::Engine(const Config& config, bool verbose)
-    : config_(config),
-      eal_(eal_config(config, verbose)),
-      access_(config.access),
-      host_(config.host),
+    : config_(with_nodes(config)),
+      eal_(eal_config(config_, verbose)),
+      access_(config_.access),
+      host_(config_.host),
       keys_(2 * config.cpus.size() * config.worker.sa_capacity),  // both directions
-      steering_(config.cpus.size()),
+      steering_(config.cpus.size(),
+                table_entries_for({access_.rss_table_entries(), host_.rss_table_entries()})),
       mesh_(config.cpus.size()) {
+  access_.follow(steering_);
+  host_.follow(steering_);
   make_workers();
   info_ = describe();
   std::vector<WorkerChannel*> channels;
@@ -64,7 +81,9 @@ Engine::~Engine() {
 void Engine::make_workers() {
   WorkerConfig worker = config_.worker;
   worker.tsc_hz = tsc_hz();
+  worker.path.device_checksums = host_.checks_transport();
   for (worker.number = 0; worker.number < config_.cpus.size(); ++worker.number) {
+    const PreferNode prefer(node_of_cpu(config_.cpus[worker.number]));
     channels_.push_back(std::make_unique<WorkerChannel>());
     workers_.push_back(std::make_unique<Worker>(worker, access_.port(worker.number),
                                                 host_.port(worker.number), keys_, config_.policy,
@@ -79,10 +98,12 @@ EngineInfo Engine::describe() const {
   info.ports = {describe_port(config_.access, access_), describe_port(config_.host, host_)};
   for (size_t i = 0; i < workers_.size(); ++i) {
     info.workers.push_back({.cpu = config_.cpus[i],
+                            .numa_node = node_of_cpu(config_.cpus[i]),
                             .idle = config_.worker.idle == Idle::poll ? "poll" : "adaptive",
                             .instruction_set = workers_[i]->instruction_set_name()});
   }
   if (!eal_.notice().empty()) info.notices.push_back(eal_.notice());
+  for (const std::string& notice : numa_notices(info)) info.notices.push_back(notice);
   return info;
 }
 

@@ -1,56 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // An Ethernet device from its name to the first packet, and back. Every failure says which device,
-// why, and what mends it. Drivers copy or receive into our own pool, in one buffer per frame; no
-// offload is asked for: whatever a driver cannot do for us is then never half done.
+// why, and what mends it. Drivers copy or receive into our own pools, in one buffer per frame.
 #include <net/if.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cstring>
-#include <stdexcept>
+#include <algorithm>
 #include <vector>
 
+#include "dataplane/dpdk/device_rules.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/dpdk/eal.h"
-#include "dataplane/dpdk/mbuf.h"
 #include "dataplane/dpdk/port.h"
-#include "dataplane/steering.h"
+#include "dataplane/dpdk/rss.h"
 
 namespace gmesp {
 namespace {
-
-constexpr uint16_t kDescriptors = 1024;  // per queue, where the device takes so many
-constexpr unsigned kCachedMbufs = 256;   // per worker, before the pool's shared ring is touched
-
-size_t frame_bytes(const DeviceConfig& config) { return config.mtu + kFrameOverheadBytes; }
-
-// net_af_packet copies up to a whole ring slot into an mbuf and refuses a pool with less.
-size_t buffer_bytes(const DeviceConfig& config) {
-  const DeviceString device(config.device);
-  size_t bytes = frame_bytes(config);
-  if (device.is_af_packet()) {
-    bytes = af_packet_slot_bytes(bytes);
-    if (const auto slot = device.argument("framesz")) {
-      bytes = std::max<size_t>(bytes, std::strtoul(std::string(*slot).c_str(), nullptr, 10));
-    }
-  }
-  return data_room_bytes(bytes);
-}
-
-// Everything can hold buffers at once: descriptors of both ports (a packet keeps its buffer from
-// port to port), bursts, the workers' caches (up to 1.5 times their size), full steering rings.
-size_t mbuf_count(size_t workers) {
-  const size_t per_worker = 4 * kDescriptors + 4 * Burst::kCapacity + 2 * kCachedMbufs;
-  return workers * per_worker + workers * (workers - 1) * SteeringMesh::kRingCapacity;
-}
-
-[[noreturn]] void fail(const DeviceConfig& config, const std::string& why) {
-  throw std::runtime_error(config.name + " device '" + config.device + "': " + why);
-}
 
 void check(int result, const DeviceConfig& config, const char* what) {
   if (result >= 0) return;
@@ -60,72 +26,41 @@ void check(int result, const DeviceConfig& config, const char* what) {
 
 bool is_answered_no(int result) { return result == -ENOTSUP || result == -ENOSYS; }
 
-// Why the probe of such a device may have failed, as a thing to do.
-std::string remedy(const DeviceString& device) {
-  if (device.is_pci()) {
-    return "is it listed by 'dpdk-devbind.py --status', and bound: dpdk-devbind.py -b vfio-pci " +
-           std::string(device.name());
-  }
-  if (device.is_tap()) {
-    return access("/dev/net/tun", F_OK) != 0
-               ? "/dev/net/tun is missing: modprobe tun"
-               : "a TAP takes CAP_NET_ADMIN: run as root, and iface= must not exist yet";
-  }
-  if (device.is_af_packet()) {
-    const std::string interface(device.argument("iface").value_or(""));
-    if (interface.empty()) return "net_af_packet needs iface=NAME, an interface of this machine";
-    if (if_nametoindex(interface.c_str()) == 0) {
-      return "there is no interface '" + interface + "' here: ip link show";
-    }
-    return "raw sockets take CAP_NET_RAW and CAP_NET_ADMIN: run as root";
-  }
-  return "is the driver's name right, and its arguments? gmespd -v shows all that DPDK says";
-}
-
-// The arguments that a frame of this MTU makes necessary, unless the user has set them.
-std::string complete_device(const DeviceConfig& config) {
-  DeviceString device(config.device);
-  if (!device.is_af_packet()) return device.text();
-  const size_t slot = af_packet_slot_bytes(frame_bytes(config));
-  const auto given = device.argument("framesz");
-  if (given && std::strtoul(std::string(*given).c_str(), nullptr, 10) < slot) {
-    fail(config, "framesz=" + std::string(*given) + " does not hold frames of mtu " +
-                     std::to_string(config.mtu) + ": leave framesz out, or at least " +
-                     std::to_string(slot));
-  }
-  if (!given && slot != af_packet_slot_bytes(0)) {
-    device.add_argument("framesz", slot);
-    if (!device.argument("blocksz")) device.add_argument("blocksz", slot);
-  }
-  return device.text();
-}
-
-// An interface that the kernel keeps is the operator's: looked at, never changed.
-void check_interface_mtu(const DeviceConfig& config, unsigned index) {
-  ifreq request{};
-  if (if_indextoname(index, request.ifr_name) == nullptr) fail(config, "its interface is gone");
-  const int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const bool known = descriptor >= 0 && ioctl(descriptor, SIOCGIFMTU, &request) == 0;
-  if (descriptor >= 0) close(descriptor);
-  if (!known || request.ifr_mtu < config.mtu) {
-    fail(config, std::string("its interface carries less than mtu ") + std::to_string(config.mtu) +
-                     ": ip link set " + request.ifr_name + " mtu " + std::to_string(config.mtu));
-  }
-}
-
 rte_eth_dev_info device_info(uint16_t id) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(id, &info);
   return info;
 }
 
-// Symmetric Toeplitz key of whatever length the device wants; addresses use the first 36 bytes.
-std::vector<uint8_t> rss_key(size_t bytes) {
-  std::vector<uint8_t> key(bytes);
-  for (size_t i = 0; i < bytes; ++i) {
-    key[i] = static_cast<uint8_t>(i % 2 == 0 ? kRssKeyWord >> 8 : kRssKeyWord & 0xff);
+// Of what the device has, what makes packets cheaper for us. Not scattered receive: ESP is made in
+// one buffer. Nothing on transmit: a queue sends buffers of both ports' pools, and MBUF_FAST_FREE
+// is for one pool only; a checksum inside ESP is ciphertext by then, and the IPv4 header's is
+// mended where it is changed.
+uint64_t rx_offloads(const DeviceConfig& config, const rte_eth_dev_info& info, const RssPlan& rss) {
+  uint64_t wanted = 0;
+  if (rss.hash_types != 0) wanted |= RTE_ETH_RX_OFFLOAD_RSS_HASH;  // to be compared with ours
+  // net_tap sums in software what a NIC sums for nothing: no gain, unless we had to do it.
+  if (!DeviceString(config.device).is_tap()) wanted |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+  if (config.transport_checksums) {
+    wanted |= RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
   }
-  return key;
+  return wanted & info.rx_offload_capa;
+}
+
+rte_eth_conf device_conf(const DeviceConfig& config, const rte_eth_dev_info& info,
+                         const RssPlan& rss, std::vector<uint8_t>& key) {
+  rte_eth_conf conf{};
+  // net_af_packet names 1500 whatever its ring slots are, and looks at no MTU afterwards.
+  conf.rxmode.mtu =
+      DeviceString(config.device).is_af_packet() ? uint16_t{RTE_ETHER_MTU} : config.mtu;
+  conf.rxmode.offloads = rx_offloads(config, info, rss);
+  if (rss.hash_types == 0) return conf;
+  key = rss_key(rss.key_bytes);
+  conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+  conf.rx_adv_conf.rss_conf.rss_hf = rss.hash_types;
+  conf.rx_adv_conf.rss_conf.rss_key = key.data();
+  conf.rx_adv_conf.rss_conf.rss_key_len = static_cast<uint8_t>(key.size());
+  return conf;
 }
 
 }  // namespace
@@ -145,7 +80,7 @@ Device::Device(const DeviceConfig& config) : config_(config) {
   set_up_queues();
   set_mtu();
   start();
-  spread_over_queues();
+  refuse_scatter();
 }
 
 Device::~Device() = default;
@@ -174,49 +109,72 @@ void Device::attach() {
 void Device::configure() {
   const rte_eth_dev_info info = device_info(attached_.id);
   const size_t longest = info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
-  const bool is_af_packet = DeviceString(config_.device).is_af_packet();
-  // net_af_packet names 1500 whatever its ring slots are, and looks at no MTU afterwards.
-  if (!is_af_packet && config_.mtu > std::min<size_t>(longest, info.max_mtu)) {
+  if (!DeviceString(config_.device).is_af_packet() &&
+      config_.mtu > std::min<size_t>(longest, info.max_mtu)) {
     fail(config_,
          "its driver takes at most mtu " + std::to_string(std::min<size_t>(longest, info.max_mtu)));
   }
-  rte_eth_conf conf{};
-  conf.rxmode.mtu = is_af_packet ? uint16_t{RTE_ETHER_MTU} : config_.mtu;
-  std::vector<uint8_t> key = rss_key(info.hash_key_size);
-  const uint64_t hash_types = info.flow_type_rss_offloads & RTE_ETH_RSS_IP;
-  if (rx_queues_ > 1 && hash_types != 0) {
-    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf.rss_hf = hash_types;
-    conf.rx_adv_conf.rss_conf.rss_key = key.empty() ? nullptr : key.data();
-    conf.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
+  rss_ = plan_rss(info, rx_queues_, config_.workers);
+  int result = try_configure();
+  if (result < 0 && rss_.hash_types != 0) {
+    rss_.give_up(std::string("it refuses our hash key or types: ") + rte_strerror(-result));
+    rss_.hash_types = 0;
+    result = try_configure();
   }
-  check(rte_eth_dev_configure(attached_.id, static_cast<uint16_t>(rx_queues_),
-                              static_cast<uint16_t>(tx_queues_), &conf),
-        config_, "configure it");
+  check(result, config_, "configure it");
+  // Some give the table its size now that they know how many queues it is for (ConnectX).
+  if (rss_.in_hardware()) rss_ = plan_rss(device_info(attached_.id), rx_queues_, config_.workers);
+  if (config_.workers > 1 && rx_queues_ == 1) {
+    rss_.obstacle += queues_remedy(DeviceString(config_.device));
+  }
+}
+
+int Device::try_configure() {
+  const rte_eth_dev_info info = device_info(attached_.id);
+  std::vector<uint8_t> key;
+  const rte_eth_conf conf = device_conf(config_, info, rss_, key);
+  constexpr uint64_t kTransport = RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+  checks_transport_ = (conf.rxmode.offloads & kTransport) != 0;
+  return rte_eth_dev_configure(attached_.id, static_cast<uint16_t>(rx_queues_),
+                               static_cast<uint16_t>(tx_queues_), &conf);
+}
+
+// One pool on each node that receives: a queue's buffers lie where its worker is. A worker's own
+// cache of the pool keeps it off what the pool's users share.
+rte_mempool* Device::pool_on(int node) {
+  auto& pool = pools_[node];
+  if (pool) return pool.get();
+  std::string name = "gmesp_" + config_.name;
+  if (node >= 0) name.append("_").append(std::to_string(node));
+  pool.reset(
+      rte_pktmbuf_pool_create(name.c_str(), static_cast<unsigned>(mbuf_count(config_.workers)),
+                              kCachedMbufs, 0, static_cast<uint16_t>(buffer_bytes(config_)), node));
+  if (!pool) {
+    fail(config_, "no memory for its buffers (" + std::to_string(memory_mb(config_)) +
+                      " MB over its NUMA nodes): raise [workers] memory_mb, or lower mtu");
+  }
+  return pool.get();
 }
 
 void Device::set_up_queues() {
-  const int node = rte_eth_dev_socket_id(attached_.id);  // near the device; any for virtual ones
-  pool_.reset(rte_pktmbuf_pool_create(
-      ("gmesp_" + config_.name).c_str(), static_cast<unsigned>(mbuf_count(config_.workers)),
-      kCachedMbufs, 0, static_cast<uint16_t>(buffer_bytes(config_)), node));
-  if (!pool_) {
-    fail(config_, "no memory for its buffers (" + std::to_string(memory_mb(config_)) +
-                      " MB): raise [workers] memory_mb, or lower mtu");
-  }
   uint16_t rx_descriptors = kDescriptors;
   uint16_t tx_descriptors = kDescriptors;
   check(rte_eth_dev_adjust_nb_rx_tx_desc(attached_.id, &rx_descriptors, &tx_descriptors), config_,
         "size its queues");
-  const auto numa_node = static_cast<unsigned>(node);
+  const auto node_of = [this](size_t worker) {
+    return worker < config_.worker_nodes.size() ? config_.worker_nodes[worker] : SOCKET_ID_ANY;
+  };
+  // Queue n is worker n's.
   for (uint16_t queue = 0; queue < rx_queues_; ++queue) {
-    check(rte_eth_rx_queue_setup(attached_.id, queue, rx_descriptors, numa_node, nullptr,
-                                 pool_.get()),
+    const int node = node_of(queue);
+    check(rte_eth_rx_queue_setup(attached_.id, queue, rx_descriptors, static_cast<unsigned>(node),
+                                 nullptr, pool_on(node)),
           config_, "set up a receive queue");
   }
   for (uint16_t queue = 0; queue < tx_queues_; ++queue) {
-    check(rte_eth_tx_queue_setup(attached_.id, queue, tx_descriptors, numa_node, nullptr), config_,
-          "set up a transmit queue");
+    check(rte_eth_tx_queue_setup(attached_.id, queue, tx_descriptors,
+                                 static_cast<unsigned>(node_of(queue)), nullptr),
+          config_, "set up a transmit queue");
   }
 }
 
@@ -238,21 +196,21 @@ void Device::start() {
   if (!is_answered_no(multicast)) check(multicast, config_, "let it receive all multicast");
 }
 
-// The device's table as Steering's, so that a packet comes to its owner at once. Where that cannot
-// be, workers steer: slower, never wrong (DESIGN 2).
-void Device::spread_over_queues() {
-  const rte_eth_dev_info info = device_info(attached_.id);
-  if (rx_queues_ < 2 || info.reta_size == 0 || info.reta_size % kRssTableSize != 0) return;
-  const Steering steering(config_.workers);
-  std::vector<rte_eth_rss_reta_entry64> table(info.reta_size / RTE_ETH_RETA_GROUP_SIZE);
-  for (size_t i = 0; i < info.reta_size; ++i) {
-    rte_eth_rss_reta_entry64& group = table[i / RTE_ETH_RETA_GROUP_SIZE];
-    group.mask = ~uint64_t{0};
-    group.reta[i % RTE_ETH_RETA_GROUP_SIZE] =
-        static_cast<uint16_t>(steering.table()[i % kRssTableSize] % rx_queues_);
+// A driver may turn scattered receive on by itself when frames do not fit its idea of our buffers.
+void Device::refuse_scatter() {
+  for (uint16_t queue = 0; queue < rx_queues_; ++queue) {
+    rte_eth_rxq_info info{};
+    const bool known = rte_eth_rx_queue_info_get(attached_.id, queue, &info) == 0;
+    const std::string refusal = scatter_refusal(known && info.scattered_rx != 0, config_.mtu);
+    if (!refusal.empty()) fail(config_, refusal);
   }
-  rte_eth_dev_rss_reta_update(attached_.id, table.data(), info.reta_size);
 }
+
+void Device::follow(const Steering& steering) {
+  spreading_ = apply_rss(rss_device(attached_.id), rss_, steering, rx_queues_);
+}
+
+int Device::numa_node() const { return rte_eth_dev_socket_id(attached_.id); }
 
 Port Device::port(size_t worker) const {
   Port port;
@@ -293,7 +251,9 @@ size_t Device::memory_mb(const DeviceConfig& config) {
   const size_t bytes = object <= kPageBytes ? kPageBytes / (kPageBytes / object)
                                             : (object + kPageBytes - 1) / kPageBytes * kPageBytes;
   constexpr size_t kMegabyte = size_t{1} << 20;
-  return mbuf_count(config.workers) * bytes / kMegabyte + 1;
+  // The pool of each node is enough for all workers: steering may take its buffers to any.
+  const size_t pools = std::max<size_t>(1, memory_nodes(config, config.workers).size());
+  return pools * (mbuf_count(config.workers) * bytes / kMegabyte + 1);
 }
 
 }  // namespace gmesp

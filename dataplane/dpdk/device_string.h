@@ -3,6 +3,8 @@
 // with arguments ("net_af_packet0,iface=acc0"). Knows no DPDK; the drivers judge their arguments.
 #pragma once
 
+#include <algorithm>
+#include <cctype>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -12,7 +14,13 @@ namespace gmesp {
 
 class DeviceString {
  public:
-  explicit DeviceString(const std::string& text) : text_(text) {}
+  // A PCI address as EAL writes it: two spellings are one device.
+  explicit DeviceString(const std::string& text) : text_(text) {
+    if (!is_pci()) return;
+    const auto end = text_.begin() + static_cast<std::ptrdiff_t>(name().size());
+    std::transform(text_.begin(), end, text_.begin(),
+                   [](unsigned char digit) { return static_cast<char>(std::tolower(digit)); });
+  }
 
   const std::string& text() const { return text_; }
   // "0000:01:00.0" or "net_af_packet0": what EAL knows the device by.
@@ -20,6 +28,7 @@ class DeviceString {
   bool is_pci() const { return name().find(':') != std::string_view::npos; }
   bool is_af_packet() const { return name().starts_with("net_af_packet"); }
   bool is_tap() const { return name().starts_with("net_tap"); }
+  bool is_vhost() const { return name().starts_with("net_vhost"); }
   bool is_virtio_user() const { return name().starts_with("virtio_user"); }
 
   // "acc0" of "net_af_packet0,iface=acc0" for key "iface".

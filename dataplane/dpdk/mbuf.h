@@ -19,9 +19,12 @@ constexpr size_t kFrameOverheadBytes = sizeof(EthernetHeader) + 2 * sizeof(VlanT
 static_assert(RTE_PKTMBUF_HEADROOM >= kHeadroomBytes + sizeof(VlanTag),
               "drivers that put a VLAN tag back take it from the headroom of the ESP header");
 
-// Bytes of buffer behind an mbuf so that a frame of frame_bytes can be received and grown.
-constexpr size_t data_room_bytes(size_t frame_bytes) {
-  return (RTE_PKTMBUF_HEADROOM + frame_bytes + kTailroomBytes + 63) / 64 * 64;
+// Bytes of buffer behind an mbuf so that a frame of frame_bytes can be received and grown. NICs
+// know buffer sizes in steps of up to 1 KB (BSIZEPACKET of the Intel 82599) and round
+// down: a NIC whose buffers look shorter than a frame spreads it over several.
+constexpr size_t data_room_bytes(size_t frame_bytes, size_t step_bytes = 64) {
+  const size_t behind_headroom = frame_bytes + kTailroomBytes;
+  return RTE_PKTMBUF_HEADROOM + (behind_headroom + step_bytes - 1) / step_bytes * step_bytes;
 }
 
 // Fills the view of a frame just received, or says why no stage may work on it in place.
@@ -30,6 +33,9 @@ inline Verdict view_mbuf(rte_mbuf& mbuf, Packet& packet) {
   if (mbuf.nb_segs != 1) return Verdict::drop(Drop::multi_segment);
   if (rte_mbuf_refcnt_read(&mbuf) != 1 || !RTE_MBUF_DIRECT(&mbuf)) {
     return Verdict::drop(Drop::shared_buffer);
+  }
+  if ((mbuf.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_BAD) {
+    return Verdict::drop(Drop::bad_ip_checksum);
   }
   if (rte_pktmbuf_headroom(&mbuf) < kHeadroomBytes ||
       rte_pktmbuf_tailroom(&mbuf) < kTailroomBytes) {

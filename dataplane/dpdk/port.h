@@ -5,21 +5,28 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "dataplane/counters.h"
+#include "dataplane/dpdk/rss_plan.h"
 #include "dataplane/packet.h"
 
 struct rte_mempool;
 
 namespace gmesp {
 
+class Steering;
+
 struct DeviceConfig {
   std::string name;    // "access" or "host", for messages
   std::string device;  // PCI address or virtual device string as in the configuration
   uint16_t mtu = 1500;
-  size_t workers = 1;  // queues wanted; the device may have fewer
+  size_t workers = 1;                  // queues wanted; the device may have fewer
+  std::vector<int> worker_nodes = {};  // NUMA node of each worker's CPU; empty: any
+  bool transport_checksums = false;    // ask the device for a verdict on UDP and TCP checksums
 };
 
 class Port {
@@ -60,6 +67,14 @@ class Device {
   Port port(size_t worker) const;
   size_t rx_queues() const { return rx_queues_; }
   size_t tx_queues() const { return tx_queues_; }
+  // Entries of the device's indirection table; 0: it can follow none, workers steer.
+  size_t rss_table_entries() const { return rss_.table_entries; }
+  // Makes the device's table that of Steering, where that can be. Before the workers poll.
+  void follow(const Steering& steering);
+  // What spreads packets over workers, for `status`: "hardware (...)" or "software: <why>".
+  const std::string& spreading() const { return spreading_; }
+  bool checks_transport() const { return checks_transport_; }  // device_checksum() knows something
+  int numa_node() const;  // of the device; -1: none in particular
   // "net_af_packet", "net_tap", "net_ixgbe", ...
   const std::string& driver() const { return driver_; }
   std::string mac() const;
@@ -87,16 +102,21 @@ class Device {
 
   void attach();
   void configure();
+  int try_configure();
   void set_up_queues();
   void set_mtu();
+  rte_mempool* pool_on(int node);
   void start();
-  void spread_over_queues();
+  void refuse_scatter();
 
   DeviceConfig config_;
   size_t rx_queues_ = 0;
   size_t tx_queues_ = 0;
   std::string driver_;
-  std::unique_ptr<rte_mempool, PoolDeleter> pool_;
+  RssPlan rss_;
+  std::string spreading_;
+  bool checks_transport_ = false;
+  std::map<int, std::unique_ptr<rte_mempool, PoolDeleter>> pools_;  // by NUMA node
   Attached attached_;
 };
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What follows from a device's configuration, before DPDK is asked and when it has refused: buffers
+// and their number, driver arguments, words for the operator.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataplane/dpdk/device_string.h"
+#include "dataplane/dpdk/port.h"
+
+namespace gmesp {
+
+inline constexpr uint16_t kDescriptors = 1024;  // per queue, where the device takes so many
+inline constexpr unsigned kCachedMbufs =
+    256;  // per worker, before the pool's shared ring is touched
+
+// Throws std::runtime_error: which device, and why.
+[[noreturn]] void fail(const DeviceConfig& config, const std::string& why);
+
+// Of one buffer; of buffers of one port.
+size_t buffer_bytes(const DeviceConfig& config);
+size_t mbuf_count(size_t workers);
+
+// The device string with what the configuration makes necessary. Throws.
+std::string complete_device(const DeviceConfig& config);
+// Why the probe of such a device may have failed, as a thing to do.
+std::string remedy(const DeviceString& device);
+// How such a device gets more queues; empty: not at all.
+std::string queues_remedy(const DeviceString& device);
+// Throws when the kernel's interface carries less than the MTU.
+void check_interface_mtu(const DeviceConfig& config, unsigned index);
+
+// The nodes of the workers that have one of the first rx_queues receive queues, each once.
+std::vector<int> memory_nodes(const DeviceConfig& config, size_t rx_queues);
+// Why a device that scatters frames over buffers is not taken; empty: it does not.
+std::string scatter_refusal(bool scattered, uint16_t mtu);
+
+}  // namespace gmesp
