@@ -143,12 +143,16 @@ class Lab(contextlib.ExitStack):
                     "gso", "off", "gro", "off", "rx", "off")
         command("ip", "-n", namespace, "link", "set", interface, "up")
 
+    def configuration(self, **values):
+        """gmespd.toml; a test bed with other devices changes it."""
+        return CONFIGURATION.format(**values)
+
     def _start_gmespd(self):
         program = BUILD / "tools" / "gmespd"
         if not program.exists():
             raise LabError(f"{program} is missing: build first, or set BUILD")
         configuration = self.folder / "gmespd.toml"
-        configuration.write_text(CONFIGURATION.format(
+        configuration.write_text(self.configuration(
             socket=self.folder / "gmespd.sock", cpus=self._cpus,
             port_pc=PORT_PC, port_ps=PORT_PS))
         self._log = (self.folder / "gmespd.log").open("w+")

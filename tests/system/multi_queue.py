@@ -1,0 +1,212 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Several workers on devices with several queues: many UEs, both directions, nothing lost, and
+`status` tells how packets came to the worker that owns their UE.
+
+  af_packet  qpairs=2 on either side: the kernel spreads by a hash of its own (packet fanout)
+  tap        two queues behind the host port: the kernel follows the queue that last sent to a flow
+  memif      a second gmespd (role ue) in front of the access port: its worker n sends into queue n,
+             and knows the UE's worker by the same hash, so everything lands right
+
+No device of a test machine has RSS in hardware; tests/rss_test.cc has what NICs say of themselves.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import struct
+import subprocess
+
+import lab
+import raw
+import report
+import suites
+
+WORKERS = 2
+UES = 200
+ROUNDS = 5
+IN_FLIGHT = 50  # UEs at a time: no ring of a kernel-backed port overflows
+ARRIVAL_SECONDS = 3
+UE_PORT = 20000
+FIRST_SPI = 0x10000
+SUITE = next(suite for suite in suites.SUITES
+             if (suite.alg, suite.ealg) == ("hmac-sha-1-96", "null"))
+ICV_BYTES = 12
+UDP = 17
+ESP = 50
+ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+
+
+class Ue:
+    """The n-th UE, of IPv4 and IPv6 by turns, with an SA each way."""
+
+    def __init__(self, number):
+        self.family = 4 if number % 2 == 0 else 6
+        first = ipaddress.ip_address("10.7.0.1" if self.family == 4 else "2001:db8:7::1")
+        self.address = str(first + number * (1 if self.family == 4 else 1 << 64))
+        ends = (self.address, UE_PORT), (lab.PCSCF[self.family], lab.PORT_PS)
+        self.inbound = self._sa(FIRST_SPI + 2 * number, *ends)
+        self.outbound = self._sa(FIRST_SPI + 2 * number + 1, *reversed(ends))
+
+    @staticmethod
+    def _sa(spi, src, dst):
+        keys = suites.make_keys(SUITE, str(spi))
+        return suites.Sa(spi, SUITE, keys, src[0], dst[0], "udp", src[1], dst[1])
+
+
+def checksum(data):
+    words = struct.unpack(f">{len(data) // 2}H", data)
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+
+
+def frame(sa, from_ue, protocol, content):
+    """An Ethernet frame with the content behind its IP header."""
+    ends = (lab.PCSCF_MAC, lab.UE_MAC) if from_ue else (lab.UE_MAC, lab.PCSCF_MAC)
+    src, dst = ipaddress.ip_address(sa.src), ipaddress.ip_address(sa.dst)
+    link = b"".join(bytes.fromhex(mac.replace(":", "")) for mac in ends)
+    link += struct.pack(">H", ETHERTYPE[src.version])
+    if src.version == 6:
+        header = struct.pack(">IHBB", 6 << 28, len(content), protocol, 64)
+        return link + header + src.packed + dst.packed + content
+    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(content), 7, 0, 64, protocol, 0)
+    header += src.packed + dst.packed
+    return link + header[:10] + struct.pack(">H", checksum(header)) + header[12:] + content
+
+
+def datagram(sa, payload):
+    length = 8 + len(payload)
+    src, dst = ipaddress.ip_address(sa.src), ipaddress.ip_address(sa.dst)
+    udp = struct.pack(">HHHH", sa.sport, sa.dport, length, 0)
+    padded = udp + payload + bytes(len(payload) % 2)
+    total = checksum(src.packed + dst.packed + struct.pack(">HH", UDP, length) + padded)
+    return udp[:6] + struct.pack(">H", total or 0xFFFF) + payload
+
+
+def protected(sa, number, plain):
+    """ESP with NULL encryption (RFC 2410) and HMAC-SHA-1-96 (RFC 2404)."""
+    padding = -(len(plain) + 2) % 4
+    covered = struct.pack(">II", sa.spi, number) + plain
+    covered += bytes(range(1, padding + 1)) + bytes((padding, UDP))
+    return covered + hmac.new(sa.keys.auth, covered, hashlib.sha1).digest()[:ICV_BYTES]
+
+
+class QueueLab(lab.Lab):
+    """The usual test bed with other devices, and no UE interface where the access port needs none."""
+
+    def __init__(self, access, host):
+        super().__init__(workers=WORKERS)
+        self._access, self._host = access, host
+
+    def configuration(self, **values):
+        text = super().configuration(**values)
+        return (text.replace("net_af_packet0,iface=acc0", self._access)
+                .replace("net_af_packet1,iface=hst0", self._host))
+
+    def _make_network(self):
+        super()._make_network()
+        if "net_tap" in self._host:  # the engine makes hst0 itself
+            lab.command("ip", "-n", self.engine, "link", "del", "hst0")
+
+    def open_core(self):
+        if "net_tap" not in self._host:
+            return self.open_raw(self.core, "core0")
+        lab.command("ip", "-n", self.engine, "link", "set", "hst0", "netns", self.core)
+        lab.command("ip", "-n", self.core, "link", "set", "hst0", "up")
+        return self.open_raw(self.core, "hst0")
+
+
+def receive_all(port, expected, what):
+    """Every expected frame once; others (a kernel's own) may be among them."""
+    missing = set(expected)
+    report.check_equal(len(missing), len(expected), f"{what}: different frames sent")
+    while missing:
+        arrived = port.receive(ARRIVAL_SECONDS)
+        report.check(arrived is not None, f"{what}: {len(missing)} of {len(expected)} lost")
+        missing.discard(arrived)
+
+
+def exchange(ues, number, ue_port, core_port):
+    """One packet each way for every UE, `number` the sequence number of both."""
+    inbound, outbound = [], []
+    for ue in ues:
+        request = datagram(ue.inbound, b"REGISTER %d" % number)
+        answer = datagram(ue.outbound, b"200 OK %d" % number)
+        ue_port.send(frame(ue.inbound, True, ESP, protected(ue.inbound, number, request)))
+        core_port.send(frame(ue.outbound, False, UDP, answer))
+        inbound.append(frame(ue.inbound, True, UDP, request))
+        outbound.append(frame(ue.outbound, False, ESP, protected(ue.outbound, number, answer)))
+    receive_all(core_port, inbound, f"round {number}, to the host")
+    receive_all(ue_port, outbound, f"round {number}, to the UEs")
+
+
+def install(bed, ues):
+    bed.add_sas([pair for ue in ues for pair in (("in", ue.inbound), ("out", ue.outbound))])
+
+
+def run_traffic(bed, ue_port, core_port):
+    ues = [Ue(number) for number in range(UES)]
+    install(bed, ues)
+    before = bed.drops()
+    for number in range(1, ROUNDS + 1):
+        for first in range(0, UES, IN_FLIGHT):
+            exchange(ues[first:first + IN_FLIGHT], number, ue_port, core_port)
+    report.check_equal(bed.new_drops(before), {}, "drops")
+    bed.check_conservation()
+
+
+def ports_of(bed):
+    (status,) = bed.gmespctl("status")
+    return {port["port"]: port for port in status["ports"]}
+
+
+def check_every_worker_served(bed):
+    (stats,) = bed.gmespctl("stats")
+    for worker in stats["workers"]:
+        report.check(worker["protected_in"] > UES and worker["protected_out"] > UES,
+                     f"worker {worker['worker']} had hardly any UEs: {worker}")
+        report.check_equal(worker["protected_in"], worker["protected_out"],
+                           "both directions of a UE at one worker")
+    report.check_equal(stats["total"]["steered_for_tx"], 0, "each worker sends by its own queue")
+
+
+def check_landing(port, packets):
+    landed = port["rx_landed_right"], port["rx_steered"]
+    report.check_equal(sum(landed), packets, f"{port['port']}: IP packets landed or steered")
+    report.check_equal(port["rx_queues"], WORKERS, f"{port['port']}: receive queues")
+    print(f"     {port['port']} ({port['driver']}): {landed[0]} landed right, {landed[1]} steered; "
+          f"rss: {port['rss']}")
+    return landed
+
+
+def af_packet(report_):
+    with report_.case("multi_queue: two workers, af_packet with two queue pairs each side"), \
+            QueueLab("net_af_packet0,iface=acc0,qpairs=2",
+                     "net_af_packet1,iface=hst0,qpairs=2") as bed:
+        run_traffic(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core())
+        check_every_worker_served(bed)
+        for port in ports_of(bed).values():
+            right, steered = check_landing(port, UES * ROUNDS)
+            report.check(right > 0 and steered > 0, "the kernel's hash is not ours")
+            report.check(port["rss"].startswith("software: "), port["rss"])
+
+
+def tap(report_):
+    with report_.case("multi_queue: two workers, a TAP of two queues behind the host port"), \
+            QueueLab("net_af_packet0,iface=acc0,qpairs=2", "net_tap1,iface=hst0") as bed:
+        run_traffic(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core())
+        check_every_worker_served(bed)
+        ports = ports_of(bed)
+        check_landing(ports["access"], UES * ROUNDS)
+        check_landing(ports["host"], UES * ROUNDS)
+        report.check_equal(ports["host"]["rss"], "software: it has no indirection table", "rss")
+
+
+def run_cases(report_):
+    af_packet(report_)
+    tap(report_)
+
+
+if __name__ == "__main__":
+    report.run(run_cases)
