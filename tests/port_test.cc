@@ -389,10 +389,9 @@ TEST(Device, SaysWhyWorkersSteer) {
     const char* words;
   } const rows[] = {
       {"net_null0", 1, "software: one worker, nothing to steer"},
-      {"net_ring0", 2, "software: it cannot hash addresses alone, without ports"},
+      {"net_ring0", 2, "software: it has no RSS"},
       {"net_af_packet0,iface=lo", 2, "software: one receive queue: qpairs=N gives it N"},
-      {"net_af_packet0,iface=lo,qpairs=2", 2,
-       "software: it cannot hash addresses alone, without ports"},
+      {"net_af_packet0,iface=lo,qpairs=2", 2, "software: it has no RSS"},
       {"net_tap0,iface=gmesprss0", 2, "software: it has no indirection table"},
   };
   for (const auto& row : rows) {

@@ -154,6 +154,7 @@ RssPlan plan_rss(const rte_eth_dev_info& info, size_t rx_queues, size_t workers)
   plan.obstacle = table_obstacle(info.reta_size, workers);
   plan.gap = gap_of(plan.hash_types);
   if (plan.hash_types == 0) plan.obstacle = "it cannot hash addresses alone, without ports";
+  if (info.flow_type_rss_offloads == 0) plan.obstacle = "it has no RSS";
   if (plan.key_bytes < kLeastKeyBytes) {
     plan.hash_types = 0;
     plan.obstacle =

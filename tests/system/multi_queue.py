@@ -14,11 +14,12 @@ No device of a test machine has RSS in hardware; tests/rss_test.cc has what NICs
 import hashlib
 import hmac
 import ipaddress
+import json
 import struct
 import subprocess
+import time
 
 import lab
-import raw
 import report
 import suites
 
@@ -117,6 +118,53 @@ class QueueLab(lab.Lab):
         return self.open_raw(self.core, "hst0")
 
 
+class PairLab(QueueLab):
+    """A second gmespd, role ue, between ue0 and the access port: ESP travels over memif only."""
+
+    MEMIF = "net_memif0,role={},socket={}/memif.sock,socket-abstract=no"
+
+    def __init__(self):
+        super().__init__("", "net_af_packet1,iface=hst0,qpairs=2")
+
+    def _start_gmespd(self):
+        self._access = self.MEMIF.format("server", self.folder)
+        super()._start_gmespd()
+        socket = self.folder / "ue.sock"
+        text = super().configuration(socket=socket, cpus=self._cpus, port_pc=1, port_ps=2)
+        text = (text.replace('role = "pcscf"', 'role = "ue"')
+                .replace(self._access, self.MEMIF.format("client", self.folder))
+                .replace("iface=hst0", "iface=acc0"))
+        configuration = self.folder / "ue.toml"
+        configuration.write_text(text)
+        ue_engine = subprocess.Popen(
+            ["ip", "netns", "exec", self.engine, str(lab.BUILD / "tools" / "gmespd"),
+             "-c", str(configuration)], stdin=subprocess.DEVNULL, stdout=self._log,
+            stderr=self._log, start_new_session=True)
+        # The client end goes first, before gmespd behind it: see the order of callbacks.
+        self.callback(ue_engine.wait, 10)
+        self.callback(ue_engine.terminate)
+        deadline = time.monotonic() + 20
+        while not all(self.link_is_up(name) for name in ("gmespd.sock", "ue.sock")):
+            report.check(ue_engine.poll() is None and time.monotonic() < deadline,
+                         f"the engines do not meet: {self._gmespd_words()}")
+            time.sleep(0.05)
+
+    def ask(self, socket, *words, script=None):
+        return subprocess.run(
+            [str(lab.BUILD / "tools" / "gmespctl"), "-s", str(self.folder / socket), "-j", *words],
+            input=script, capture_output=True, text=True, check=False, timeout=30)
+
+    def link_is_up(self, socket):
+        done = self.ask(socket, "status")
+        return done.returncode == 0 and json.loads(done.stdout)["ports"][0]["link"] == "up"
+
+    def add_sas(self, sas):
+        super().add_sas(sas)
+        opposite = {"in": "out", "out": "in"}
+        script = "".join(sa.gmespctl(opposite[direction]) + "\n" for direction, sa in sas)
+        report.check_equal(self.ask("ue.sock", "-f", "-", script=script).returncode, 0, "UE's SAs")
+
+
 def receive_all(port, expected, what):
     """Every expected frame once; others (a kernel's own) may be among them."""
     missing = set(expected)
@@ -125,6 +173,18 @@ def receive_all(port, expected, what):
         arrived = port.receive(ARRIVAL_SECONDS)
         report.check(arrived is not None, f"{what}: {len(missing)} of {len(expected)} lost")
         missing.discard(arrived)
+
+
+def exchange_in_clear(ues, number, ue_port, core_port):
+    """The same, seen from outside of two engines that face each other."""
+    inbound, outbound = [], []
+    for ue in ues:
+        inbound.append(frame(ue.inbound, True, UDP, datagram(ue.inbound, b"REGISTER %d" % number)))
+        outbound.append(frame(ue.outbound, False, UDP, datagram(ue.outbound, b"OK %d" % number)))
+        ue_port.send(inbound[-1])
+        core_port.send(outbound[-1])
+    receive_all(core_port, inbound, f"round {number}, to the host")
+    receive_all(ue_port, outbound, f"round {number}, to the UEs")
 
 
 def exchange(ues, number, ue_port, core_port):
@@ -145,13 +205,13 @@ def install(bed, ues):
     bed.add_sas([pair for ue in ues for pair in (("in", ue.inbound), ("out", ue.outbound))])
 
 
-def run_traffic(bed, ue_port, core_port):
+def run_traffic(bed, ue_port, core_port, one_round=exchange):
     ues = [Ue(number) for number in range(UES)]
     install(bed, ues)
     before = bed.drops()
     for number in range(1, ROUNDS + 1):
         for first in range(0, UES, IN_FLIGHT):
-            exchange(ues[first:first + IN_FLIGHT], number, ue_port, core_port)
+            one_round(ues[first:first + IN_FLIGHT], number, ue_port, core_port)
     report.check_equal(bed.new_drops(before), {}, "drops")
     bed.check_conservation()
 
@@ -203,9 +263,21 @@ def tap(report_):
         report.check_equal(ports["host"]["rss"], "software: it has no indirection table", "rss")
 
 
+def memif(report_):
+    with report_.case("multi_queue: two engines of two workers, memif of two queues"), \
+            PairLab() as bed:
+        run_traffic(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core(), exchange_in_clear)
+        check_every_worker_served(bed)
+        ports = ports_of(bed)
+        _, steered = check_landing(ports["access"], UES * ROUNDS)
+        report.check_equal(steered, 0, "both engines know a UE's worker by the same hash")
+        check_landing(ports["host"], UES * ROUNDS)
+
+
 def run_cases(report_):
     af_packet(report_)
     tap(report_)
+    memif(report_)
 
 
 if __name__ == "__main__":
