@@ -64,7 +64,7 @@ SaPlace SaManager::take_place(const NewSa& sa) {
   const size_t worker = steering_.owner(sa.selector.source, sa.selector.destination);
   const std::optional<SaPlace> place = inventory.insert(worker, entry);
   if (!place) throw Refused(Refusal::capacity_reached);
-  const std::optional<KeySlot> key = keys_.store(sa.suite, sa.direction, sa.keys);
+  const std::optional<KeySlot> key = keys_.store(sa.suite, sa.direction, sa.keys, worker);
   if (!key) {
     inventory.erase(*place);
     throw Refused(Refusal::key_store_full);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One mapping, cut into a region for each size of slot.
+// One mapping, cut into a region for each worker, and those into a part for each size of slot.
 #include "crypto/key_store.h"
 
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <limits>
@@ -46,22 +49,46 @@ constexpr size_t round_up(size_t bytes) {
 }  // namespace
 
 KeyStore::KeyStore(size_t capacity, InstructionSet instruction_set)
+    : KeyStore(capacity, {-1}, instruction_set) {}
+
+KeyStore::KeyStore(size_t capacity, const std::vector<int>& nodes, InstructionSet instruction_set)
     : manager_(make_manager(instruction_set)), capacity_(capacity) {
   constexpr size_t kMaxUnits = std::numeric_limits<uint32_t>::max();
-  if (capacity > kMaxUnits / 64)
-    throw std::length_error(
-        "no room for the keys of so many SAs: lower [sa] capacity or the number of [workers] cpus");
+  constexpr const char* kNoRoom =
+      "no room for the keys of so many SAs: lower [sa] capacity or the number of [workers] cpus";
+  if (capacity > kMaxUnits / 64) throw std::length_error(kNoRoom);
   size_t bytes = 0;
-  for (size_t i = 0; i < kSlotBytes.size(); ++i) {
-    classes_[i].slot_bytes = kSlotBytes[i];
-    classes_[i].first_unit = static_cast<uint32_t>(bytes / kSlotUnitBytes);
-    bytes += round_up(capacity * kSlotBytes[i]);
+  for (const int node : nodes) {
+    regions_.push_back({.node = node, .classes = {}});
+    bytes = lay_out(regions_.back(), bytes);
+    if (bytes / kSlotUnitBytes > kMaxUnits) throw std::length_error(kNoRoom);
   }
-  if (bytes / kSlotUnitBytes > kMaxUnits)
-    throw std::length_error(
-        "no room for the keys of so many SAs: lower [sa] capacity or the number of [workers] cpus");
+  region_bytes_ = bytes / nodes.size();
   mapping_bytes_ = bytes + kHugePageBytes;
   reserve_memory();
+  prefer_nodes();
+}
+
+// The parts of a region, one behind the other; where the last one ends.
+size_t KeyStore::lay_out(Region& region, size_t from_byte) {
+  for (size_t i = 0; i < kSlotBytes.size(); ++i) {
+    region.classes[i].slot_bytes = kSlotBytes[i];
+    region.classes[i].first_unit = static_cast<uint32_t>(from_byte / kSlotUnitBytes);
+    from_byte += round_up(capacity_ * kSlotBytes[i]);
+  }
+  return from_byte;
+}
+
+// A wish: a kernel without NUMA refuses and has one node. The slots are written by the control
+// thread, so the memory would come from its node without this.
+void KeyStore::prefer_nodes() {
+  constexpr int kNodeBits = 64;
+  for (const Region& region : regions_) {
+    if (region.node < 0 || region.node >= kNodeBits) continue;
+    const unsigned long mask = 1ul << region.node;
+    // The kernel takes one bit less than it is told (get_nodes() in mm/mempolicy.c).
+    syscall(SYS_mbind, begin_of(region), region_bytes_, MPOL_PREFERRED, &mask, kNodeBits + 1, 0);
+  }
 }
 
 // Keys must not reach a core dump or a child process: without that, no store. Locking and huge
@@ -86,14 +113,17 @@ void KeyStore::reserve_memory() {
 }
 
 KeyStore::~KeyStore() {
-  for (const SizeClass& slots : classes_) {
-    wipe(base_ + size_t{slots.first_unit} * kSlotUnitBytes, slots.used * slots.slot_bytes);
+  for (const Region& region : regions_) {
+    for (const SizeClass& slots : region.classes) {
+      wipe(base_ + size_t{slots.first_unit} * kSlotUnitBytes, slots.used * slots.slot_bytes);
+    }
   }
   munmap(mapping_, mapping_bytes_);
 }
 
-std::optional<KeySlot> KeyStore::store(Suite suite, Direction direction, const EspKeys& keys) {
-  SizeClass& slots = size_class(suite);
+std::optional<KeySlot> KeyStore::store(Suite suite, Direction direction, const EspKeys& keys,
+                                       size_t worker) {
+  SizeClass& slots = size_class(regions_[worker % regions_.size()], suite);
   KeySlot slot{};
   if (!slots.free.empty()) {
     slot = slots.free.back();
@@ -111,13 +141,17 @@ std::optional<KeySlot> KeyStore::store(Suite suite, Direction direction, const E
 
 void KeyStore::release(KeySlot slot, Suite suite) {
   wipe(const_cast<uint8_t*>(at(slot)), slot_bytes(suite));
-  size_class(suite).free.push_back(slot);
+  size_class(region_of(slot), suite).free.push_back(slot);
 }
 
-KeyStore::SizeClass& KeyStore::size_class(Suite suite) {
+KeyStore::SizeClass& KeyStore::size_class(Region& region, Suite suite) {
   size_t i = 0;
-  while (classes_[i].slot_bytes != slot_bytes(suite)) ++i;
-  return classes_[i];
+  while (region.classes[i].slot_bytes != slot_bytes(suite)) ++i;
+  return region.classes[i];
+}
+
+KeyStore::Region& KeyStore::region_of(KeySlot slot) {
+  return regions_[static_cast<size_t>(slot) * kSlotUnitBytes / region_bytes_];
 }
 
 }  // namespace gmesp

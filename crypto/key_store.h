@@ -36,13 +36,18 @@ class KeyStore {
   // make the store in the process that uses it. The instruction set is that of the MultiBuffers
   // that will read the slots: expanded GCM keys differ between them.
   explicit KeyStore(size_t capacity, InstructionSet instruction_set = InstructionSet::best);
+  // The same with a region of its own for each worker: `capacity` slots of every size on the NUMA
+  // node that nodes[worker] names (-1: any), as a key is read there for every packet.
+  KeyStore(size_t capacity, const std::vector<int>& nodes,
+           InstructionSet instruction_set = InstructionSet::best);
   ~KeyStore();  // wipes and unmaps
   KeyStore(const KeyStore&) = delete;
   KeyStore& operator=(const KeyStore&) = delete;
 
-  // Expands the keys for one direction into a free slot. check_keys() has passed. Nothing: the
-  // store is full.
-  std::optional<KeySlot> store(Suite suite, Direction direction, const EspKeys& keys);
+  // Expands the keys for one direction into a free slot in the worker's region (workers without one
+  // share those there are). check_keys() has passed. Nothing: the region is full.
+  std::optional<KeySlot> store(Suite suite, Direction direction, const EspKeys& keys,
+                               size_t worker = 0);
   // Wipes the slot and makes it free. The suite is the one it was stored with.
   void release(KeySlot slot, Suite suite);
 
@@ -66,19 +71,31 @@ class KeyStore {
   }
 
  private:
-  // A region for each size of slot, so that any free slot of a size fits any SA of that size.
+  // A part of the region for each size of slot, so that any free slot of a size fits any SA of that
+  // size.
   struct SizeClass {
     size_t slot_bytes = 0;
-    uint32_t first_unit = 0;    // where the region begins
+    uint32_t first_unit = 0;    // where the part begins
     uint32_t used = 0;          // slots ever handed out
     std::vector<KeySlot> free;  // wiped, ready for use
   };
-  SizeClass& size_class(Suite suite);
+  struct Region {
+    int node = -1;
+    std::array<SizeClass, 4> classes;
+  };
+  size_t lay_out(Region& region, size_t from_byte);
+  static SizeClass& size_class(Region& region, Suite suite);
+  Region& region_of(KeySlot slot);
+  uint8_t* begin_of(const Region& region) const {
+    return base_ + size_t{region.classes[0].first_unit} * kSlotUnitBytes;
+  }
   void reserve_memory();
+  void prefer_nodes();
 
   Manager manager_;
-  size_t capacity_;
-  std::array<SizeClass, 4> classes_;
+  size_t capacity_;  // of a region
+  size_t region_bytes_ = 0;
+  std::vector<Region> regions_;
   uint8_t* mapping_ = nullptr;
   size_t mapping_bytes_ = 0;
   uint8_t* base_ = nullptr;  // first 2 MB boundary in the mapping

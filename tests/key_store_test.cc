@@ -72,6 +72,57 @@ TEST(KeyStore, KeepsSlotsApartAndOnCacheLines) {
 }
 
 // A neighbour's release or reuse must not reach into a slot.
+// The pages of a slot, as /proc/self/numa_maps gives them to their mapping: "7f..00 prefer:0 ...".
+std::string policy_of(const uint8_t* address) {
+  std::ifstream maps("/proc/self/numa_maps");
+  std::string policy;
+  uintptr_t begin = 0;
+  for (std::string line; std::getline(maps, line);) {
+    std::istringstream words(line);
+    std::string its_policy;
+    words >> std::hex >> begin >> its_policy;
+    if (begin > reinterpret_cast<uintptr_t>(address)) break;
+    policy = its_policy;
+  }
+  return policy;
+}
+
+TEST(KeyStore, HasARegionForEachWorkerOnItsNode) {
+  constexpr size_t kCapacity = 10;
+  KeyStore store(kCapacity, {0, -1, 0});
+  std::set<const uint8_t*> slots;
+  std::vector<std::vector<KeySlot>> of_worker(3);
+  for (size_t worker = 0; worker < 3; ++worker) {
+    for (const SuiteInfo& info : {kSuites.front(), kSuites.back()}) {
+      for (size_t i = 0; i < kCapacity; ++i) {
+        const KeySlot slot =
+            store.store(info.suite, Direction::in, counting_keys(info.suite, i), worker).value();
+        EXPECT_TRUE(slots.insert(store.at(slot)).second);
+        of_worker[worker].push_back(slot);
+      }
+      EXPECT_FALSE(store.store(info.suite, Direction::in, counting_keys(info.suite, 0), worker));
+    }
+  }
+  // What one gives back is its own to use again.
+  const Suite suite = kSuites.front().suite;
+  store.release(of_worker[1][3], suite);
+  EXPECT_FALSE(store.store(suite, Direction::in, counting_keys(suite, 0), 0));
+  EXPECT_FALSE(store.store(suite, Direction::in, counting_keys(suite, 0), 2));
+  EXPECT_EQ(store.store(suite, Direction::in, counting_keys(suite, 0), 1), of_worker[1][3]);
+  if (!std::ifstream("/proc/self/numa_maps")) GTEST_SKIP() << "a kernel without NUMA";
+  EXPECT_TRUE(policy_of(store.at(of_worker[0][0])).starts_with("prefer")) << "node 0";
+  EXPECT_EQ(policy_of(store.at(of_worker[1][0])), "default");
+  EXPECT_TRUE(policy_of(store.at(of_worker[2][0])).starts_with("prefer"));
+}
+
+TEST(KeyStore, WorkersWithoutARegionShareThoseThereAre) {
+  KeyStore store(2);
+  const Suite suite = kSuites.front().suite;
+  EXPECT_TRUE(store.store(suite, Direction::in, counting_keys(suite, 0), 0));
+  EXPECT_TRUE(store.store(suite, Direction::in, counting_keys(suite, 1), 5));
+  EXPECT_FALSE(store.store(suite, Direction::in, counting_keys(suite, 2), 9));
+}
+
 TEST(KeyStore, LeavesOtherSlotsAloneThroughChurn) {
   constexpr size_t kCapacity = 64;
   KeyStore store(kCapacity);

@@ -55,7 +55,7 @@ Engine::Engine(const Config& config, bool verbose)
       eal_(eal_config(config_, verbose)),
       access_(config_.access),
       host_(config_.host),
-      keys_(2 * config.cpus.size() * config.worker.sa_capacity),  // both directions
+      keys_(2 * config.worker.sa_capacity, config_.access.worker_nodes),  // both directions
       steering_(config.cpus.size(),
                 table_entries_for({access_.rss_table_entries(), host_.rss_table_entries()})),
       mesh_(config.cpus.size()) {
