@@ -15,6 +15,10 @@ Counters sum_of_workers(const SaManager& sas) {
   return total;
 }
 
+const PortCounters& port_counters(const Counters& counters, const PortInfo& port) {
+  return port.port == "access" ? counters.access : counters.host;
+}
+
 // How the device's spreading fits the UEs' owners.
 void write_landing(JsonWriter& json, const PortCounters& counters) {
   json.field("rx_landed_right", counters.rx_landed_right);
@@ -27,7 +31,7 @@ void write_ports(JsonWriter& json, const EngineInfo& info, const SaManager& sas)
   const Counters total = sum_of_workers(sas);
   json.start_array("ports");
   for (const PortInfo& port : info.ports) {
-    const PortCounters& counters = port.port == "access" ? total.access : total.host;
+    const PortCounters& counters = port_counters(total, port);
     json.start_object();
     json.field("port", port.port).field("device", port.device).field("driver", port.driver);
     json.field("mac", port.mac).field("link", port.link ? port.link() : "unknown");
@@ -65,6 +69,26 @@ void write_warning(JsonWriter& json, std::string_view code, std::string_view sen
   json.end_object();
 }
 
+// DESIGN 2: checked at run time. What a device claims and what it does are two things.
+void write_steering_warnings(JsonWriter& json, const EngineInfo& info, const SaManager& sas) {
+  constexpr uint64_t kEnough = 1000;  // packets to judge by
+  constexpr uint64_t kOneIn = 10;
+  const Counters total = sum_of_workers(sas);
+  for (const PortInfo& port : info.ports) {
+    const PortCounters& counters = port_counters(total, port);
+    const uint64_t packets = counters.rx_landed_right + counters.rx_steered;
+    if (!port.spreading.starts_with("hardware") || packets < kEnough ||
+        counters.rx_steered * kOneIn < packets) {
+      continue;
+    }
+    write_warning(json, "rss_differs",
+                  "the " + port.port + " device was to bring packets to their workers, but " +
+                      std::to_string(counters.rx_steered) + " of " + std::to_string(packets) +
+                      " had to be steered, and " + std::to_string(counters.rx_hash_mismatches) +
+                      " of " + std::to_string(counters.rx_hash_compared) + " hashes were not ours");
+  }
+}
+
 void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& keys,
                     const SaManager& sas) {
   json.start_array("warnings");
@@ -73,6 +97,7 @@ void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& ke
     write_warning(json, "keys_not_locked",
                   "keys may be swapped to disk: raise the limit on locked memory (ulimit -l)");
   }
+  write_steering_warnings(json, info, sas);
   if (sas.with_window_off() != 0) {
     write_warning(json, "replay_protection_off",
                   std::to_string(sas.with_window_off()) +

@@ -346,6 +346,33 @@ TEST(Commands, SayInStatusHowPacketsFindTheirWorker) {
   EXPECT_EQ(port["rx_hash_mismatches"], 2);
 }
 
+TEST(Commands, WarnWhenADeviceDoesNotSpreadAsItClaims) {
+  AssumeRole role(control_thread);
+  struct {
+    const char* rss;
+    uint64_t right;
+    uint64_t steered;
+    bool warning;
+  } const rows[] = {
+      {"hardware (table written, 128 entries)", 901, 99, false},
+      {"hardware (table written, 128 entries)", 900, 100, true},
+      {"hardware (table written, 128 entries)", 499, 500, false},
+      {"software: it has no RSS", 0, 5000, false},
+  };
+  for (const auto& row : rows) {
+    Bench bench;
+    bench.rig.info.ports[0].spreading = row.rss;
+    Counters counters;
+    counters.access.rx_landed_right = row.right;
+    counters.access.rx_steered = row.steered;
+    bench.rig.channels[0]->counters.publish(counters);
+    bool found = false;
+    const Json status = bench.ask({{"command", "status"}});
+    for (const Json& warning : status["warnings"]) found |= warning["code"] == "rss_differs";
+    EXPECT_EQ(found, row.warning) << row.rss << " " << row.right << " " << row.steered;
+  }
+}
+
 TEST(NumaNotices, NameThePortAndTheCpusThatAreFarFromIt) {
   EngineInfo info;
   for (const unsigned cpu : {2u, 3u, 40u}) {

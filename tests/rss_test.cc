@@ -151,6 +151,12 @@ TEST(Rss, NeedsSeveralWorkersAndSeveralQueues) {
   EXPECT_EQ(plan_rss(info, 1, 2).hash_types, 0u);
 }
 
+TEST(Rss, WorkersWithoutAQueueAreNamedAsAGap) {
+  const RssPlan plan = plan_rss(info_of(128, 40, kAddresses4 | kAddresses6), 2, 5);
+  EXPECT_TRUE(plan.in_hardware());
+  EXPECT_EQ(plan.gap, "what 3 workers without a queue own");
+}
+
 TEST(Rss, KeysOfEveryLengthRepeatTheSymmetricWord) {
   for (const size_t bytes : {40u, 52u}) {
     const std::vector<uint8_t> key = rss_key(bytes);

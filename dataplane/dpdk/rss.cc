@@ -30,8 +30,12 @@ std::string list(const std::vector<std::string>& items) {
   return text;
 }
 
-std::string gap_of(uint64_t types) {
+std::string gap_of(uint64_t types, size_t rx_queues, size_t workers) {
   std::vector<std::string> missing;
+  if (rx_queues < workers) {
+    missing.push_back("what " + std::to_string(workers - rx_queues) +
+                      " workers without a queue own");
+  }
   if ((types & kIpv4Types) == 0) {
     missing.emplace_back("IPv4");
   } else if ((types & RTE_ETH_RSS_IPV4) == 0) {
@@ -152,7 +156,7 @@ RssPlan plan_rss(const rte_eth_dev_info& info, size_t rx_queues, size_t workers)
   plan.hash_types = info.flow_type_rss_offloads & (kIpv4Types | kIpv6Types);
   plan.key_bytes = info.hash_key_size == 0 ? kUsualKeyBytes : info.hash_key_size;
   plan.obstacle = table_obstacle(info.reta_size, workers);
-  plan.gap = gap_of(plan.hash_types);
+  plan.gap = gap_of(plan.hash_types, rx_queues, workers);
   if (plan.hash_types == 0) plan.obstacle = "it cannot hash addresses alone, without ports";
   if (info.flow_type_rss_offloads == 0) plan.obstacle = "it has no RSS";
   if (plan.key_bytes < kLeastKeyBytes) {

@@ -8,6 +8,8 @@
   memif      a second gmespd (role ue) in front of the access port: its worker n sends into queue n,
              and knows the UE's worker by the same hash, so everything lands right
 
+  jumbo      one queue, MTU 9000: one buffer per packet or a reason
+
 No device of a test machine has RSS in hardware; tests/rss_test.cc has what NICs say of themselves.
 """
 
@@ -96,8 +98,8 @@ def protected(sa, number, plain):
 class QueueLab(lab.Lab):
     """The usual test bed with other devices, and no UE interface where the access port needs none."""
 
-    def __init__(self, access, host):
-        super().__init__(workers=WORKERS)
+    def __init__(self, access, host, workers=WORKERS):
+        super().__init__(workers=workers)
         self._access, self._host = access, host
 
     def configuration(self, **values):
@@ -116,6 +118,25 @@ class QueueLab(lab.Lab):
         lab.command("ip", "-n", self.engine, "link", "set", "hst0", "netns", self.core)
         lab.command("ip", "-n", self.core, "link", "set", "hst0", "up")
         return self.open_raw(self.core, "hst0")
+
+
+class JumboLab(QueueLab):
+    MTU = 9000
+
+    def __init__(self, access, host):
+        super().__init__(access, host, workers=1)
+
+    def configuration(self, **values):
+        text = super().configuration(**values)
+        for device in (self._access, self._host):
+            text = text.replace(f'"{device}"', f'"{device}"\nmtu = {self.MTU}')
+        return text
+
+    def _make_network(self):
+        super()._make_network()
+        for space, name in ((self.ue, "ue0"), (self.engine, "acc0"), (self.engine, "hst0"),
+                            (self.core, "core0")):
+            lab.command("ip", "-n", space, "link", "set", name, "mtu", str(self.MTU))
 
 
 class PairLab(QueueLab):
@@ -185,6 +206,15 @@ def exchange_in_clear(ues, number, ue_port, core_port):
         core_port.send(outbound[-1])
     receive_all(core_port, inbound, f"round {number}, to the host")
     receive_all(ue_port, outbound, f"round {number}, to the UEs")
+
+
+def exchange_one(ue, number, request, answer, ue_port, core_port):
+    """These datagrams of one UE; `number` is the sequence number of both."""
+    ue_port.send(frame(ue.inbound, True, ESP, protected(ue.inbound, number, request)))
+    core_port.send(frame(ue.outbound, False, UDP, answer))
+    receive_all(core_port, [frame(ue.inbound, True, UDP, request)], f"{len(request)} bytes in")
+    receive_all(ue_port, [frame(ue.outbound, False, ESP, protected(ue.outbound, number, answer))],
+                f"{len(answer)} bytes out")
 
 
 def exchange(ues, number, ue_port, core_port):
@@ -274,7 +304,31 @@ def memif(report_):
         check_landing(ports["host"], UES * ROUNDS)
 
 
+def jumbo(report_):
+    with report_.case("multi_queue: packets of 9000 bytes in one buffer, longer ones dropped"), \
+            JumboLab("net_af_packet0,iface=acc0", "net_af_packet1,iface=hst0") as bed:
+        ue_port, core_port = bed.open_raw(bed.ue, "ue0"), bed.open_core()
+        ues = [Ue(number) for number in range(2)]
+        install(bed, ues)
+        before = bed.drops()
+        for ue in ues:
+            header_bytes = 20 if ue.family == 4 else 40
+            for number, esp_bytes in enumerate((9000 - header_bytes, 8000), start=1):
+                # SPI, number, UDP header, payload, padding length, next header, ICV
+                payload = bytes(esp_bytes - 8 - 8 - 2 - ICV_BYTES)
+                request, answer = datagram(ue.inbound, payload), datagram(ue.outbound, payload)
+                exchange_one(ue, number, request, answer, ue_port, core_port)
+        report.check_equal(bed.new_drops(before), {}, "drops")
+        # One byte more of plaintext is four more of ESP: over the access MTU.
+        longest = datagram(ues[0].outbound, bytes(9000 - 20 - 8 - 8 - 2 - ICV_BYTES + 1))
+        core_port.send(frame(ues[0].outbound, False, UDP, longest))
+        report.check_equal(bed.wait_for_drop(before, ARRIVAL_SECONDS), {"esp_exceeds_mtu": 1},
+                           "drops")
+        bed.check_conservation()
+
+
 def run_cases(report_):
+    jumbo(report_)
     af_packet(report_)
     tap(report_)
     memif(report_)
