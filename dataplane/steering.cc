@@ -32,16 +32,33 @@ std::array<std::array<uint32_t, 256>, 2> make_table() {
 const std::array<std::array<uint32_t, 256>, 2> kTable = make_table();
 }  // namespace
 
+namespace {
+uint32_t hash_of_folded(uint64_t folded) {
+  folded ^= folded >> 32;
+  folded ^= folded >> 16;
+  return kTable[0][folded & 0xff] ^ kTable[1][folded >> 8 & 0xff];
+}
+
+// The same for a packet, from its own bytes: both addresses stand next to each other.
+uint32_t rss_hash(const Packet& packet) {
+  const uint8_t* const ip = packet.data + packet.ip_offset;
+  uint64_t words[4] = {};
+  if (packet.is_ipv4()) {
+    std::memcpy(words, ip + offsetof(Ipv4Header, source), 8);
+  } else {
+    std::memcpy(words, ip + offsetof(Ipv6Header, source), 32);
+  }
+  return hash_of_folded(words[0] ^ words[1] ^ words[2] ^ words[3]);
+}
+}  // namespace
+
 uint32_t rss_hash(const Address& a, const Address& b) {
   // The mapped prefix ::ffff of two IPv4 addresses cancels itself.
   uint64_t words_a[2];
   uint64_t words_b[2];
   std::memcpy(words_a, &a, sizeof a);
   std::memcpy(words_b, &b, sizeof b);
-  uint64_t folded = words_a[0] ^ words_a[1] ^ words_b[0] ^ words_b[1];
-  folded ^= folded >> 32;
-  folded ^= folded >> 16;
-  return kTable[0][folded & 0xff] ^ kTable[1][folded >> 8 & 0xff];
+  return hash_of_folded(words_a[0] ^ words_a[1] ^ words_b[0] ^ words_b[1]);
 }
 
 Steering::Steering(size_t workers, size_t entries) : workers_(workers), mask_(entries - 1) {
@@ -68,7 +85,7 @@ SteeringMesh::SteeringMesh(size_t workers) : workers_(workers) {
 Verdict Steerer::to_owner(const Packet& packet, SteerTo to) {
   if (packet.kind == PacketKind::not_ip) return Verdict::pass();
   PortCounters& port = to == SteerTo::inbound ? counters_.access : counters_.host;
-  const uint32_t hash = rss_hash(source_address(packet), destination_address(packet));
+  const uint32_t hash = rss_hash(packet);
   if (const auto device = device_hash(packet)) {
     ++port.rx_hash_compared;
     if (*device != hash) ++port.rx_hash_mismatches;

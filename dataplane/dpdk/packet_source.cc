@@ -39,6 +39,11 @@ void PacketSource::align() {
   }
 }
 
+void PacketSource::set_hash(size_t i, uint32_t hash) {
+  mbufs_[i]->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+  mbufs_[i]->hash.rss = hash;
+}
+
 void PacketSource::receive(size_t i, size_t count, Burst& burst) const {
   for (const size_t end = i + count; i < end; ++i) {
     Packet packet;

@@ -26,6 +26,8 @@ class PacketSource {
   uint8_t* arm(size_t i, size_t frame_bytes);
   // Every frame moved to where a device would have put it.
   void align();
+  // The device's RSS hash of the frame in buffer i (device_hash).
+  void set_hash(size_t i, uint32_t hash);
   // Buffers i .. i + count - 1 as Port::receive would hand them over.
   void receive(size_t i, size_t count, Burst& burst) const;
   // Sets the buffers' bounds as Port::transmit would, and empties the burst. The buffers stay ours.
