@@ -115,9 +115,8 @@ void read_ports(ConfigTable access, ConfigTable host, Config& config) {
   }
   config.worker.path.access_mtu = config.access.mtu;
   config.worker.path.verify_checksums = verify == 1 || (verify == 0 && other.is_af_packet());
-  // A TAP's driver sums in software, which only pays where we would have to; NICs do it for
-  // nothing.
-  config.host.transport_checksums = verify == 1 || (verify == 0 && !other.is_tap());
+  // NICs judge checksums for nothing; a TAP's driver sums like us, only where we would have to.
+  config.host.transport_checksums = verify == 1 || (verify == 0 && other.is_pci());
 }
 
 void read_sa(ConfigTable table, Config& config) {

@@ -174,7 +174,7 @@ TEST(Config, TheHostsDeviceIsAskedForChecksumsWhereThatIsFree) {
     bool asked;
   } const rows[] = {
       {"device = '0000:01:00.0'\n", true},
-      {"device = 'net_vhost0,iface=/tmp/s'\n", true},
+      {"device = 'net_vhost0,iface=/tmp/s'\n", false},
       {"device = '0000:01:00.0'\nverify_checksums = 'no'\n", false},
       {"device = 'net_tap0,iface=gm0'\n", false},
       {"device = 'net_tap0,iface=gm0'\nverify_checksums = 'yes'\n", true},

@@ -107,14 +107,10 @@ const struct {
   Drop drop;
   const char* file;
 } kOwnedElsewhere[] = {
-    {Drop::multi_segment, "port_test.cc"},
-    {Drop::shared_buffer, "port_test.cc"},
-    {Drop::no_room, "port_test.cc"},
-    {Drop::bad_ip_checksum, "port_test.cc"},
-    {Drop::frame_exceeds_mtu, "port_test.cc"},
-    {Drop::tx_full, "port_test.cc"},
-    {Drop::steering_full, "workers_test.cc"},
-    {Drop::crypto_failed, "crypto_failed_test.cc"},
+    {Drop::multi_segment, "port_test.cc"},     {Drop::shared_buffer, "port_test.cc"},
+    {Drop::no_room, "port_test.cc"},           {Drop::bad_ip_checksum, "port_test.cc"},
+    {Drop::frame_exceeds_mtu, "port_test.cc"}, {Drop::tx_full, "port_test.cc"},
+    {Drop::steering_full, "workers_test.cc"},  {Drop::crypto_failed, "crypto_failed_test.cc"},
 };
 
 bool names_reason(const std::string& file, std::string_view name) {

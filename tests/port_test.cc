@@ -388,7 +388,7 @@ TEST(Device, SaysWhyWorkersSteer) {
     size_t workers;
     const char* words;
   } const rows[] = {
-      {"net_null0", 1, "software: one worker, nothing to steer"},
+      {"net_null0", 1, "none: one worker"},
       {"net_ring0", 2, "software: it has no RSS"},
       {"net_af_packet0,iface=lo", 2, "software: one receive queue: qpairs=N gives it N"},
       {"net_af_packet0,iface=lo,qpairs=2", 2, "software: it has no RSS"},
@@ -584,6 +584,16 @@ TEST(DeviceRules, ANicsBuffersHoldAFrameInWholeKilobytes) {
     EXPECT_EQ(behind_headroom % 1024, 0u) << mtu;
     EXPECT_GE(behind_headroom, mtu + kFrameOverheadBytes + RTE_ETHER_CRC_LEN) << mtu;
     EXPECT_GE(behind_headroom, mtu + kFrameOverheadBytes + kTailroomBytes) << mtu;
+  }
+}
+
+// They would be dropped as bad: asking a virtio device for verdicts is worse than summing.
+TEST(DeviceRules, VirtualDevicesThatWouldStopFinishingChecksumsAreNotAsked) {
+  for (const char* driver : {"net_virtio", "net_virtio_user", "net_vhost", "net_vmxnet3"}) {
+    EXPECT_TRUE(leaves_checksums_unfinished(driver)) << driver;
+  }
+  for (const char* driver : {"net_ixgbe", "net_i40e", "mlx5_pci", "net_ena", "net_tap"}) {
+    EXPECT_FALSE(leaves_checksums_unfinished(driver)) << driver;
   }
 }
 

@@ -146,7 +146,8 @@ TEST(Rss, NeverHashesSpiOrPorts) {
 
 TEST(Rss, NeedsSeveralWorkersAndSeveralQueues) {
   const rte_eth_dev_info info = info_of(128, 40, kAddresses4 | kAddresses6);
-  EXPECT_EQ(plan_rss(info, 1, 1).obstacle, "one worker, nothing to steer");
+  EXPECT_FALSE(plan_rss(info, 1, 1).needed);
+  EXPECT_FALSE(plan_rss(info, 1, 1).in_hardware());
   EXPECT_EQ(plan_rss(info, 1, 2).obstacle, "one receive queue");
   EXPECT_EQ(plan_rss(info, 1, 2).hash_types, 0u);
 }

@@ -41,7 +41,7 @@ uint64_t rx_offloads(const DeviceConfig& config, const rte_eth_dev_info& info, c
   if (rss.hash_types != 0) wanted |= RTE_ETH_RX_OFFLOAD_RSS_HASH;  // to be compared with ours
   // net_tap sums in software what a NIC sums for nothing: no gain, unless we had to do it.
   if (!DeviceString(config.device).is_tap()) wanted |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
-  if (config.transport_checksums) {
+  if (config.transport_checksums && !leaves_checksums_unfinished(info.driver_name)) {
     wanted |= RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
   }
   return wanted & info.rx_offload_capa;

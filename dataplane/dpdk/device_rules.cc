@@ -117,6 +117,13 @@ std::string queues_remedy(const DeviceString& device) {
   return "";
 }
 
+bool leaves_checksums_unfinished(std::string_view driver) {
+  for (const std::string_view kind : {"net_virtio", "net_vhost", "net_vmxnet3"}) {
+    if (driver.starts_with(kind)) return true;
+  }
+  return false;
+}
+
 std::string scatter_refusal(bool scattered, uint16_t mtu) {
   if (!scattered) return "";
   return "it would spread frames of mtu " + std::to_string(mtu) +

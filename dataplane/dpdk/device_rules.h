@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/dpdk/device_string.h"
@@ -30,6 +31,9 @@ std::string complete_device(const DeviceConfig& config);
 std::string remedy(const DeviceString& device);
 // How such a device gets more queues; empty: not at all.
 std::string queues_remedy(const DeviceString& device);
+// Whether the other end of such a driver stops finishing UDP and TCP checksums when it hears that
+// we look at them: virtual devices then count on memory that cannot go wrong (virtio 1.1 5.1.6.4).
+bool leaves_checksums_unfinished(std::string_view driver);
 // Throws when the kernel's interface carries less than the MTU.
 void check_interface_mtu(const DeviceConfig& config, unsigned index);
 

@@ -9,6 +9,7 @@
 namespace gmesp {
 
 struct RssPlan {
+  bool needed = false;        // one worker owns every UE
   uint64_t hash_types = 0;    // RTE_ETH_RSS_*: what the device is asked to hash; 0: nothing
   size_t key_bytes = 0;       // of the hash key it wants
   size_t table_entries = 0;   // of its table, where that can follow Steering's; else 0

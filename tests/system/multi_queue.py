@@ -5,8 +5,8 @@
 
   af_packet  qpairs=2 on either side: the kernel spreads by a hash of its own (packet fanout)
   tap        two queues behind the host port: the kernel follows the queue that last sent to a flow
-  memif      a second gmespd (role ue) in front of the access port: its worker n sends into queue n,
-             and knows the UE's worker by the same hash, so everything lands right
+  memif, vhost  a second gmespd (role ue) in front of the access port: its worker n sends into queue
+             n, and knows the UE's worker by the same hash, so everything lands right
 
   jumbo      one queue, MTU 9000: one buffer per packet or a reason
 
@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import pathlib
 import struct
 import subprocess
 import time
@@ -35,6 +36,7 @@ FIRST_SPI = 0x10000
 SUITE = next(suite for suite in suites.SUITES
              if (suite.alg, suite.ealg) == ("hmac-sha-1-96", "null"))
 ICV_BYTES = 12
+VHOST_MEGABYTES = 240  # two engines; virtio-user shares its memory, which takes hugepages
 UDP = 17
 ESP = 50
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
@@ -139,21 +141,36 @@ class JumboLab(QueueLab):
             lab.command("ip", "-n", space, "link", "set", name, "mtu", str(self.MTU))
 
 
-class PairLab(QueueLab):
-    """A second gmespd, role ue, between ue0 and the access port: ESP travels over memif only."""
-
-    MEMIF = "net_memif0,role={},socket={}/memif.sock,socket-abstract=no"
+class TapLab(QueueLab):
+    """Checksums verified: by the TAP's driver, which marks each frame for the engine."""
 
     def __init__(self):
+        super().__init__("net_af_packet0,iface=acc0,qpairs=2", "net_tap1,iface=hst0")
+
+    def configuration(self, **values):
+        host = f'"{self._host}"'
+        return super().configuration(**values).replace(host, f'{host}\nverify_checksums = "yes"')
+
+
+class PairLab(QueueLab):
+    """A second gmespd, role ue, between ue0 and the access port: ESP travels in shared memory."""
+
+    MEMIF = ("net_memif0,role=server,socket={}/pair.sock,socket-abstract=no",
+             "net_memif0,role=client,socket={}/pair.sock,socket-abstract=no")
+    VHOST = ("net_vhost0,iface={}/pair.sock,queues=2",
+             "virtio_user0,path={}/pair.sock,queues=2")
+
+    def __init__(self, devices):
         super().__init__("", "net_af_packet1,iface=hst0,qpairs=2")
+        self._devices = devices
 
     def _start_gmespd(self):
-        self._access = self.MEMIF.format("server", self.folder)
+        self._access, far_end = (device.format(self.folder) for device in self._devices)
         super()._start_gmespd()
         socket = self.folder / "ue.sock"
         text = super().configuration(socket=socket, cpus=self._cpus, port_pc=1, port_ps=2)
         text = (text.replace('role = "pcscf"', 'role = "ue"')
-                .replace(self._access, self.MEMIF.format("client", self.folder))
+                .replace(self._access, far_end)
                 .replace("iface=hst0", "iface=acc0"))
         configuration = self.folder / "ue.toml"
         configuration.write_text(text)
@@ -270,6 +287,16 @@ def check_landing(port, packets):
     return landed
 
 
+def check_checksum_verdict(bed, core_port):
+    """The device's word for a UDP checksum decides: one bit wrong, one drop."""
+    for ue in (Ue(0), Ue(1)):
+        before = bed.drops()
+        right = datagram(ue.outbound, b"checksum")
+        core_port.send(frame(ue.outbound, False, UDP, right[:-1] + bytes((right[-1] ^ 1,))))
+        report.check_equal(bed.wait_for_drop(before, ARRIVAL_SECONDS), {"bad_checksum": 1},
+                           f"IPv{ue.family} datagram with one bit wrong")
+
+
 def af_packet(report_):
     with report_.case("multi_queue: two workers, af_packet with two queue pairs each side"), \
             QueueLab("net_af_packet0,iface=acc0,qpairs=2",
@@ -284,18 +311,20 @@ def af_packet(report_):
 
 def tap(report_):
     with report_.case("multi_queue: two workers, a TAP of two queues behind the host port"), \
-            QueueLab("net_af_packet0,iface=acc0,qpairs=2", "net_tap1,iface=hst0") as bed:
-        run_traffic(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core())
+            TapLab() as bed:
+        core_port = bed.open_core()
+        run_traffic(bed, bed.open_raw(bed.ue, "ue0"), core_port)
         check_every_worker_served(bed)
         ports = ports_of(bed)
         check_landing(ports["access"], UES * ROUNDS)
         check_landing(ports["host"], UES * ROUNDS)
         report.check_equal(ports["host"]["rss"], "software: it has no indirection table", "rss")
+        check_checksum_verdict(bed, core_port)
 
 
-def memif(report_):
-    with report_.case("multi_queue: two engines of two workers, memif of two queues"), \
-            PairLab() as bed:
+def pair(report_, name, devices):
+    with report_.case(f"multi_queue: two engines of two workers, {name} of two queues"), \
+            PairLab(devices) as bed:
         run_traffic(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core(), exchange_in_clear)
         check_every_worker_served(bed)
         ports = ports_of(bed)
@@ -327,11 +356,21 @@ def jumbo(report_):
         bed.check_conservation()
 
 
+def free_hugepage_mb():
+    pools = pathlib.Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB")
+    return sum(int(pool.name[10:-2]) * int((pool / "free_hugepages").read_text()) // 1024
+               for pool in pools)
+
+
 def run_cases(report_):
     jumbo(report_)
     af_packet(report_)
     tap(report_)
-    memif(report_)
+    pair(report_, "memif", PairLab.MEMIF)
+    if free_hugepage_mb() >= VHOST_MEGABYTES:
+        pair(report_, "vhost and virtio-user", PairLab.VHOST)
+    else:
+        print(f"     vhost and virtio-user left out: {VHOST_MEGABYTES} MB of hugepages are not free")
 
 
 if __name__ == "__main__":
