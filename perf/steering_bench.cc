@@ -52,7 +52,8 @@ class Load {
       ++ue.bytes[7];
       if (ue.bytes[7] == 0) ++ue.bytes[6];
       if (!steerer_.owns(ue, pcscf)) continue;
-      source_.arm(i, esp_frame(ue, pcscf));
+      const std::vector<uint8_t> frame = esp_frame(ue, pcscf);
+      std::memcpy(source_.arm(i, frame.size()), frame.data(), frame.size());
       hashes_[i++] = rss_hash(ue, pcscf);
     }
   }
