@@ -94,12 +94,7 @@ class PathLab {
   // A frame of which the host port's device has said something.
   Outcome out(const Frame& frame, const DeviceFindings& findings) {
     return run(
-        {frame},
-        [&](Burst& burst) {
-          outbound_.look_up(burst);
-          outbound_.process(burst, now_tsc);
-        },
-        findings);
+        {frame}, [&](Burst& burst) { outbound_.run(burst, now_tsc); }, findings);
   }
   Outcome in(const PacketBuilder& builder) { return in(builder.frame()); }
   Outcome out(const PacketBuilder& builder) { return out(builder.frame()); }
