@@ -54,4 +54,20 @@ bool transport_checksum_good(const Packet& packet) {
   return fold(sum) == 0xffff;
 }
 
+void write_checksums(Packet& packet) {
+  if (packet.is_ipv4()) {
+    auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
+    ip.header_checksum = Be16(0);
+    const size_t header_bytes = size_t{packet.payload_offset} - packet.ip_offset;
+    ip.header_checksum =
+        Be16(static_cast<uint16_t>(~fold(sum_of(packet.data + packet.ip_offset, header_bytes))));
+  }
+  auto& udp = packet.header<UdpHeader>(packet.payload_offset);
+  udp.checksum = Be16(0);
+  const uint64_t sum = pseudo_header_sum(packet, Protocol::udp, packet.payload_bytes()) +
+                       sum_of(packet.payload(), packet.payload_bytes());
+  const auto checksum = static_cast<uint16_t>(~fold(sum));
+  udp.checksum = Be16(checksum == 0 ? uint16_t{0xffff} : checksum);  // RFC 768: 0 is "none"
+}
+
 }  // namespace gmesp

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Internet checksums: mended in place when a field changes (RFC 1624), and verified whole.
+// Internet checksums: mended in place when a field changes (RFC 1624), verified whole,
+// and written into packets of our own.
 #pragma once
 
 #include <cstddef>
@@ -25,5 +26,9 @@ inline Be16 updated_checksum(Be16 checksum, uint16_t before, uint16_t after) {
 // protocols; UDP over IPv4 with checksum 0, RFC 768). A kernel that counts on its NIC hands frames
 // over with an unfinished one.
 bool transport_checksum_good(const Packet& packet);
+
+// Writes the checksums of a UDP packet that is made here, not forwarded: IPv4's (RFC 791 3.1) and
+// UDP's (RFC 768, RFC 8200 8.1). The packet is classified and trimmed to IP.
+void write_checksums(Packet& packet);
 
 }  // namespace gmesp

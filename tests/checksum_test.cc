@@ -113,5 +113,23 @@ TEST(TransportChecksum, OtherProtocolsHaveNoneHere) {
   EXPECT_FALSE(good(v4().content(Protocol::udp, Bytes(7, 0)).frame()));  // no whole header
 }
 
+// The builder computes its checksums on its own.
+TEST(WriteChecksums, AreThoseOfTheSender) {
+  for (const PacketBuilder& builder : {v4(), v6(), v4().ip_options(Bytes(8, 1))}) {
+    for (const size_t bytes : {0, 1, 17, 1400}) {
+      const Frame expected = PacketBuilder(builder).udp(kUePort, kPcscfPort).payload(bytes).frame();
+      Frame frame = expected;
+      const bool options = frame[14] == 0x47;
+      frame[transport_offset(frame) + (options ? 8 : 0) + 6] ^= 0x5a;
+      if (frame[14] >> 4 == 4) frame[24] ^= 0x5a;
+      Packet packet = make_packet(frame);
+      ASSERT_TRUE(classify(packet).is_pass());
+      write_checksums(packet);
+      EXPECT_EQ(frame_of(packet), expected);
+      release(packet);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gmesp

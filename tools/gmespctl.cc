@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // gmespctl: the command line of a running gmespd. A thin client: it turns words into records
 // (tools/gmespctl_request.h), keeps the socket busy (gmespctl_session.h) and makes answers readable
-// (gmespctl_print.h); what a command means is decided by gmespd (control/README.md).
+// (gmespctl_print.h); what a command means is decided by gmespd (control/README.md). Only mkpcap is
+// done here (gmespctl_mkpcap.h).
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -14,9 +15,11 @@
 
 #include "control/file_descriptor.h"
 #include "control/json_writer.h"
+#include "tools/gmespctl_mkpcap.h"
 #include "tools/gmespctl_print.h"
 #include "tools/gmespctl_request.h"
 #include "tools/gmespctl_session.h"
+#include "tools/output_file.h"
 
 namespace gmesp {
 namespace {
@@ -53,7 +56,7 @@ a key, salt and SPI is the responsibility of whoever calls sa add.
 -f: one command a line, "..." and '...' hold words together, # begins a comment.
 A refusal is reported and the next line goes on; then the exit status is 1.
 
-Exit status: 0 done, 1 refused or not found, 2 usage, 3 no daemon,
+Exit status: 0 done, 1 refused, not found or not written, 2 usage, 3 no daemon,
 4 timed out (outcome unknown), 5 not permitted.)";
 
 struct Options {
@@ -105,7 +108,14 @@ const char* code_of(ExitStatus status) {
   }
 }
 
+ExitStatus run_mkpcap(const Options& options) {
+  const std::vector<std::string> words(options.words.begin() + 1, options.words.end());
+  std::fputs(mkpcap(mkpcap_request(words), options.json).c_str(), stdout);
+  return ExitStatus::done;
+}
+
 ExitStatus run(const Options& options) {
+  if (!options.words.empty() && options.words[0] == "mkpcap") return run_mkpcap(options);
   bool refused = false;
   const auto printer = [&](const Session::Result& result) { refused |= print(options, result); };
   const std::chrono::milliseconds timeout(std::llround(options.timeout_s * 1000));
@@ -137,7 +147,7 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("-f", options.file, "commands from FILE, one a line; -: standard input");
   app.add_flag("--explain", options.explain, "drops: what each reason means and where it is from");
   app.add_option("command", options.words, "NOUN [VERB] [key value]...");
-  app.footer(kManual);
+  app.footer(std::string(kManual) + "\n" + kMkpcapManual);
 }
 
 }  // namespace
@@ -160,6 +170,9 @@ int main(int argc, char** argv) {
   } catch (const gmesp::UsageError& error) {
     gmesp::error_line(options, 0, error.what(), "usage");
     return static_cast<int>(ExitStatus::usage);
+  } catch (const gmesp::OutputError& error) {
+    gmesp::error_line(options, 0, error.what(), "not_written");
+    return static_cast<int>(ExitStatus::refused);
   } catch (const gmesp::SessionError& error) {
     gmesp::error_line(options, 0, error.what(), gmesp::code_of(error.status));
     return static_cast<int>(error.status);
