@@ -2,7 +2,6 @@
 #include "dataplane/classify.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace gmesp {
 
@@ -32,15 +31,6 @@ void set_payload(Packet& packet, const ChainPosition& position, PacketKind kind)
   packet.next_header_offset = position.next_header_offset;
   packet.payload_offset = position.offset;
   packet.kind = kind;
-}
-
-// Where the IP packet says that it ends.
-size_t end_of_ip(const Packet& packet) {
-  const size_t ip_bytes =
-      packet.is_ipv4()
-          ? packet.header<Ipv4Header>(packet.ip_offset).total_length.host()
-          : sizeof(Ipv6Header) + packet.header<Ipv6Header>(packet.ip_offset).payload_length.host();
-  return packet.ip_offset + ip_bytes;
 }
 
 enum class Extent : uint8_t { whole, cut_off };
@@ -170,7 +160,7 @@ Address destination_address(const Packet& packet) {
   return Address::v6(packet.header<Ipv6Header>(packet.ip_offset).destination);
 }
 
-Verdict find_upper_layer(const Packet& packet, UpperLayer& upper) {
+Verdict walk_to_upper_layer(const Packet& packet, UpperLayer& upper) {
   ChainPosition here{packet.next_header_offset, packet.payload_offset};
   if (!packet.is_ipv4()) {
     for (int headers = 0;
@@ -187,28 +177,5 @@ Verdict find_upper_layer(const Packet& packet, UpperLayer& upper) {
   upper = {packet.header<Protocol>(here.next_header_offset), here.offset};
   return Verdict::pass();
 }
-
-Verdict read_flow(const Packet& packet, const UpperLayer& upper, Flow& flow) {
-  if (packet.is_ipv4()) {
-    flow.source = source_address(packet);
-    flow.destination = destination_address(packet);
-  } else {
-    const auto& ip = packet.header<Ipv6Header>(packet.ip_offset);
-    std::memcpy(static_cast<void*>(&flow), ip.source, kAddressPairBytes);
-  }
-  flow.protocol = upper.protocol;
-  const bool tcp = upper.protocol == Protocol::tcp;
-  if (!tcp && upper.protocol != Protocol::udp) return Verdict::pass();
-  const size_t header_bytes = tcp ? sizeof(TcpHeader) : sizeof(UdpHeader);
-  // Not packet.length: ports must not come from the padding of a short frame.
-  if (upper.offset + header_bytes > end_of_ip(packet)) return Verdict::drop(Drop::transport_runt);
-  const auto& ports =
-      packet.header<UdpHeader>(upper.offset);  // TCP has its ports at the same place
-  flow.source_port = ports.source_port.host();
-  flow.destination_port = ports.destination_port.host();
-  return Verdict::pass();
-}
-
-void trim_to_ip(Packet& packet) { packet.length = static_cast<uint16_t>(end_of_ip(packet)); }
 
 }  // namespace gmesp

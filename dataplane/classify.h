@@ -3,7 +3,9 @@
 // length.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/packet.h"
 #include "dataplane/selector.h"
@@ -22,6 +24,15 @@ Verdict classify(Packet& packet);
 // anywhere.
 Verdict classify_quoted(Packet& packet);
 
+// Where the IP packet says that it ends, from the start of the frame.
+inline size_t end_of_ip(const Packet& packet) {
+  const size_t ip_bytes =
+      packet.is_ipv4()
+          ? packet.header<Ipv4Header>(packet.ip_offset).total_length.host()
+          : sizeof(Ipv6Header) + packet.header<Ipv6Header>(packet.ip_offset).payload_length.host();
+  return packet.ip_offset + ip_bytes;
+}
+
 // The IP addresses of a packet that classify() has passed and that is not `not_ip`.
 Address source_address(const Packet& packet);
 Address destination_address(const Packet& packet);
@@ -33,10 +44,34 @@ struct UpperLayer {
   Protocol protocol = Protocol::none;
   uint16_t offset = 0;  // from the start of the frame
 };
-Verdict find_upper_layer(const Packet& packet, UpperLayer& upper);
+Verdict walk_to_upper_layer(const Packet& packet, UpperLayer& upper);
+inline Verdict find_upper_layer(const Packet& packet, UpperLayer& upper) {
+  upper = {packet.next_header(), packet.payload_offset};
+  const bool found = upper.protocol == Protocol::udp || upper.protocol == Protocol::tcp;
+  return found ? Verdict::pass() : walk_to_upper_layer(packet, upper);
+}
 
 // Addresses, protocol and, for UDP and TCP, ports. Drops: transport_runt.
-Verdict read_flow(const Packet& packet, const UpperLayer& upper, Flow& flow);
+inline Verdict read_flow(const Packet& packet, const UpperLayer& upper, Flow& flow) {
+  if (packet.is_ipv4()) {
+    flow.source = source_address(packet);
+    flow.destination = destination_address(packet);
+  } else {
+    const auto& ip = packet.header<Ipv6Header>(packet.ip_offset);
+    std::memcpy(static_cast<void*>(&flow), ip.source, kAddressPairBytes);
+  }
+  flow.protocol = upper.protocol;
+  const bool tcp = upper.protocol == Protocol::tcp;
+  if (!tcp && upper.protocol != Protocol::udp) return Verdict::pass();
+  const size_t header_bytes = tcp ? sizeof(TcpHeader) : sizeof(UdpHeader);
+  // Not packet.length: ports must not come from the padding of a short frame.
+  if (upper.offset + header_bytes > end_of_ip(packet)) return Verdict::drop(Drop::transport_runt);
+  const auto& ports =
+      packet.header<UdpHeader>(upper.offset);  // TCP has its ports at the same place
+  flow.source_port = ports.source_port.host();
+  flow.destination_port = ports.destination_port.host();
+  return Verdict::pass();
+}
 
 // Both of the above.
 inline Verdict read_flow(const Packet& packet, Flow& flow) {
@@ -46,6 +81,6 @@ inline Verdict read_flow(const Packet& packet, Flow& flow) {
 }
 
 // Takes the padding of a short Ethernet frame off. The packet has an IP header.
-void trim_to_ip(Packet& packet);
+inline void trim_to_ip(Packet& packet) { packet.length = static_cast<uint16_t>(end_of_ip(packet)); }
 
 }  // namespace gmesp

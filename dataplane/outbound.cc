@@ -29,7 +29,7 @@ void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
   counters_.bypassed_out += cleartext_burst_.size();
 
   burst.filter(
-      counters_, [&](Packet& p) { return trim(p); },        // what pads a short frame
+      counters_, [&](Packet& p) { return trim(p); },  // what pads a short frame
       [&](Packet& p) { return check_checksum(p); },
       [&](Packet& p) { return clamp(p); },                  // RFC 9293 3.7.1
       [&](Packet& p) { return check_mtu(p); },              // RFC 4303 3.3.4

@@ -41,10 +41,9 @@ size_t Spd::chain_length(SaIndex first) const {
   return length;
 }
 
-OutboundSa* Spd::find(OutboundSa* candidate, const Flow& flow) {
-  if (candidate == nullptr) return nullptr;
-  const Selector& selector = candidate->selector;
+OutboundSa* Spd::find_in_chain(OutboundSa* candidate, const Flow& flow) {
   SaIndex index = sas_.index_of(*candidate);
+  const Selector& selector = candidate->selector;
   if (selector.source != flow.source || selector.destination != flow.destination) {
     // Another pair with the same tag: 31 bits and a bucket agree.
     index = find_first(hash(flow.source, flow.destination), flow.source, flow.destination);

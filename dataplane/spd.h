@@ -30,7 +30,11 @@ class Spd {
   // line has not been looked at. nullptr: the pair has no SA.
   OutboundSa* candidate(uint64_t hash);
   // nullptr: no SA protects this flow. `candidate` is that of the flow's address pair.
-  OutboundSa* find(OutboundSa* candidate, const Flow& flow);
+  OutboundSa* find(OutboundSa* candidate, const Flow& flow) {
+    if (candidate == nullptr || candidate->selector.matches(flow)) [[likely]]
+      return candidate;
+    return find_in_chain(candidate, flow);
+  }
   OutboundSa* find(const Flow& flow) {
     return find(candidate(hash(flow.source, flow.destination)), flow);
   }
@@ -45,6 +49,7 @@ class Spd {
   static IndexTable::Key key(uint64_t hash) {
     return {static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32) | 1};
   }
+  OutboundSa* find_in_chain(OutboundSa* candidate, const Flow& flow);
   // First SA of the address pair; kNoSa when it has none.
   SaIndex find_first(uint64_t hash, const Address& source, const Address& destination) const;
 
