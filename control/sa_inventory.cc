@@ -87,15 +87,14 @@ std::optional<SaPlace> SaInventory::next(size_t from) const {
 // The tag is the whole SPI. Many UEs may choose one SPI, so outbound the destination decides the
 // place too.
 IndexTable::Key SaInventory::key(Spi spi, const Address& destination) const {
-  uint64_t mixed = static_cast<uint32_t>(spi);
+  uint64_t identity = static_cast<uint32_t>(spi);
   if (direction_ == Direction::out) {
     uint64_t halves[2];
     std::memcpy(halves, &destination, sizeof halves);
-    mixed = (mixed ^ halves[0]) * 0x9e3779b97f4a7c15u;
-    mixed = (mixed ^ (mixed >> 32) ^ halves[1]);
+    identity = (identity ^ halves[0]) * 0x9e3779b97f4a7c15u;
+    identity ^= identity >> 32 ^ halves[1];
   }
-  mixed *= 0x9e3779b97f4a7c15u;
-  return {static_cast<uint32_t>(mixed >> 32), static_cast<uint32_t>(spi)};
+  return {spread(identity), static_cast<uint32_t>(spi)};
 }
 
 }  // namespace gmesp

@@ -27,13 +27,10 @@ class Sad {
   SaTable<InboundSa>& sas() { return sas_; }
 
  private:
-  // The whole SPI is the tag, so a tag that matches is the SA. Two rounds of mixing: SPIs may be
-  // counted up in either byte order, and after one round a million of them share a third of the
-  // buckets.
+  // The whole SPI is the tag, so a tag that matches is the SA.
   static IndexTable::Key key(Spi spi) {
-    const auto tag = static_cast<uint32_t>(spi);
-    const uint64_t mixed = tag * 0x9e3779b97f4a7c15;
-    return {static_cast<uint32_t>((mixed ^ mixed >> 32) * 0xd6e8feb86659fd93 >> 32), tag};
+    const auto value = static_cast<uint32_t>(spi);
+    return {spread(value), value};
   }
 
   SaTable<InboundSa> sas_;

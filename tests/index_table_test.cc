@@ -18,6 +18,12 @@ bool has_any(const IndexTable& table, IndexTable::Key key) {
   return table.find(key, [](SaIndex) { return true; }) != kNoSa;
 }
 
+// A key whose own bucket is this one.
+IndexTable::Key in_bucket(const IndexTable& table, size_t bucket, uint32_t tag) {
+  const uint64_t place = ((uint64_t{bucket} << 32) + table.buckets() - 1) / table.buckets();
+  return {static_cast<uint32_t>(place), tag};
+}
+
 TEST(IndexTable, FindsNothingWhileEmpty) {
   const IndexTable table(100);
   for (uint32_t place = 0; place < 200; ++place) EXPECT_FALSE(has_any(table, {place, place + 1}));
@@ -43,38 +49,71 @@ TEST(IndexTable, ReplaceKeepsThePlaceAndChangesTheIndex) {
 // The last bucket's neighbour is the first.
 TEST(IndexTable, OverflowGoesRoundTheEnd) {
   IndexTable table(30);
-  constexpr IndexTable::Key kLast{0xffffffff, 1};
-  for (uint32_t i = 0; i < 30; ++i) table.insert(kLast, SaIndex{i});
+  const IndexTable::Key last = in_bucket(table, table.buckets() - 1, 1);
+  for (uint32_t i = 0; i < 30; ++i) table.insert(last, SaIndex{i});
   for (uint32_t i = 0; i < 30; ++i) {
-    EXPECT_EQ(find(table, kLast, SaIndex{i}), SaIndex{i});
-    table.remove(kLast, SaIndex{i});
-    EXPECT_EQ(find(table, kLast, SaIndex{i}), kNoSa);
+    EXPECT_EQ(find(table, last, SaIndex{i}), SaIndex{i});
+    table.remove(last, SaIndex{i});
+    EXPECT_EQ(find(table, last, SaIndex{i}), kNoSa);
   }
 }
 
-// 16 entries at most, in 8 buckets of 7. In turn each bucket is filled, passed by one entry, and
-// emptied again: at the end every bucket says that something lies further on.
+// In turn each bucket of 7 is filled, passed by one entry, and emptied again: at the end every
+// bucket says that something lies further on.
 TEST(IndexTable, LookUpEndsWhenEveryBucketHasBeenPassed) {
   IndexTable table(16);
   uint32_t next_index = 0;
-  for (uint32_t place = 0; place < 8; ++place) {
-    const IndexTable::Key key{place, 1};
+  for (size_t bucket = 0; bucket < table.buckets(); ++bucket) {
+    const IndexTable::Key key = in_bucket(table, bucket, 1);
     const uint32_t first = next_index;
-    const uint32_t fillers = place == 0 ? 7 : 6;  // one entry that passed the bucket before is here
+    const uint32_t fillers = bucket == 0 ? 7 : 6;  // one that passed the bucket before is here
     for (uint32_t i = 0; i <= fillers; ++i) table.insert(key, SaIndex{next_index++});
     for (uint32_t i = 0; i < fillers; ++i) table.remove(key, SaIndex{first + i});
   }
-  for (uint32_t place = 0; place < 8; ++place) EXPECT_FALSE(has_any(table, {place, 2}));
+  EXPECT_EQ(table.passed(), table.buckets());
+  for (size_t bucket = 0; bucket < table.buckets(); ++bucket) {
+    EXPECT_FALSE(has_any(table, in_bucket(table, bucket, 2)));
+  }
 }
 
 // An overflow that is gone costs later look-ups nothing: they stop at their own bucket again.
 TEST(IndexTable, ADeletedOverflowLeavesNoTrace) {
   IndexTable table(100);
-  for (uint32_t i = 0; i <= 7; ++i) table.insert({3, 1}, SaIndex{i});  // the last one overflows
-  table.remove({3, 1}, SaIndex{7});
-  table.insert({4, 1}, SaIndex{8});
-  EXPECT_EQ(find(table, {3, 1}, SaIndex{8}), kNoSa);
-  EXPECT_EQ(find(table, {4, 1}, SaIndex{8}), SaIndex{8});
+  const IndexTable::Key third = in_bucket(table, 3, 1);
+  const IndexTable::Key fourth = in_bucket(table, 4, 1);
+  for (uint32_t i = 0; i <= 7; ++i) table.insert(third, SaIndex{i});  // the last one overflows
+  EXPECT_EQ(table.passed(), 1u);
+  table.remove(third, SaIndex{7});
+  EXPECT_EQ(table.passed(), 0u);
+  table.insert(fourth, SaIndex{8});
+  EXPECT_EQ(find(table, third, SaIndex{8}), kNoSa);
+  EXPECT_EQ(find(table, fourth, SaIndex{8}), SaIndex{8});
+}
+
+// Capacity is configuration: a table takes 16 bytes an entry, whatever the number.
+TEST(IndexTable, TakesTheSameForEachEntryOfAnyCapacity) {
+  for (const size_t capacity : std::initializer_list<size_t>{1000, 1024, 1025, 4095, 4096, 5000}) {
+    EXPECT_LE(IndexTable(capacity).buckets(), capacity / 4 + 1);
+  }
+  EXPECT_EQ(IndexTable::bytes_per_entry(), 16u);
+}
+
+// SPIs and addresses are counted up, in either byte order, with steps. A full table then has no
+// more entries outside their own bucket than numbers drawn by lot would give it.
+TEST(IndexTable, SpreadsNumbersThatAreCountedUp) {
+  constexpr uint32_t kCapacity = 200'000;
+  const auto number = [](int pattern, uint32_t i) {
+    const uint32_t steps[] = {1, 4, 256, 65537};
+    return pattern < 4 ? 256 + i * steps[pattern] : __builtin_bswap32(256 + i);
+  };
+  for (int pattern = 0; pattern < 5; ++pattern) {
+    IndexTable table(kCapacity);
+    for (uint32_t i = 0; i < kCapacity; ++i) {
+      const uint32_t tag = number(pattern, i);
+      table.insert({spread(tag), tag}, SaIndex{i});
+    }
+    EXPECT_LT(table.passed(), kCapacity / 25) << pattern;
+  }
 }
 
 struct Entry {
@@ -84,11 +123,12 @@ struct Entry {
 
 // Few places and tags, so that buckets overflow and tags meet; both ends of the table.
 rc::Gen<IndexTable::Key> crowded_key() {
-  return rc::gen::map(rc::gen::tuple(rc::gen::element<uint32_t>(0, 1, 2, 0xffffffff, 0xfffffffe),
-                                     rc::gen::element<uint32_t>(1, 2, 0xffffffff)),
-                      [](const auto& key) {
-                        return IndexTable::Key{std::get<0>(key), std::get<1>(key)};
-                      });
+  return rc::gen::map(
+      rc::gen::tuple(rc::gen::element<uint32_t>(0, 0x18000000, 0x80000000, 0xffffffff, 0xf0000000),
+                     rc::gen::element<uint32_t>(1, 2, 0xffffffff)),
+      [](const auto& key) {
+        return IndexTable::Key{std::get<0>(key), std::get<1>(key)};
+      });
 }
 
 // What one storm leaves, beside the table.
