@@ -26,7 +26,11 @@ SaInventory::SaInventory(Direction direction, size_t workers, size_t capacity)
       capacity_(capacity),
       entries_(workers * capacity),
       by_identity_(workers * capacity),
-      places_(workers) {}
+      places_(workers) {
+  entries_.populate();
+  by_identity_.populate();
+  for (Places& places : places_) places.free.reserve(capacity);
+}
 
 SaInventory::~SaInventory() {
   for (std::optional<SaPlace> place = next(0); place;

@@ -74,6 +74,7 @@ size_t KeyStore::lay_out(Region& region, size_t from_byte) {
   for (size_t i = 0; i < kSlotBytes.size(); ++i) {
     region.classes[i].slot_bytes = kSlotBytes[i];
     region.classes[i].first_unit = static_cast<uint32_t>(from_byte / kSlotUnitBytes);
+    region.classes[i].free.reserve(capacity_);
     from_byte += round_up(capacity_ * kSlotBytes[i]);
   }
   return from_byte;

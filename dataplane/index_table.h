@@ -37,6 +37,8 @@ class IndexTable {
   // Never full while it holds at most `capacity` entries: there are 7 entries for every 4.
   explicit IndexTable(size_t capacity) : buckets_(capacity / kTargetLoad + 1) {}
 
+  void populate() { buckets_.populate(); }
+
   void prefetch(Key key) const { prefetch_to_read(&buckets_[bucket_of(key)]); }
 
   // The first entry with this tag whose index satisfies `is_it`; kNoSa when there is none.

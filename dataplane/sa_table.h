@@ -19,6 +19,7 @@ template <typename Sa>  // InboundSa or OutboundSa
 class SaTable {
  public:
   explicit SaTable(size_t capacity) : entries_(capacity) {}
+  void populate() { entries_.populate(); }
 
   size_t capacity() const { return entries_.size(); }
   Sa& operator[](SaIndex index) { return entries_[static_cast<size_t>(index)].sa; }

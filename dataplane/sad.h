@@ -15,6 +15,10 @@ namespace gmesp {
 class Sad {
  public:
   explicit Sad(size_t capacity) : sas_(capacity), by_spi_(capacity) {}
+  void populate() {
+    sas_.populate();
+    by_spi_.populate();
+  }
 
   void prefetch(Spi spi) const { by_spi_.prefetch(key(spi)); }
   // nullptr: no SA has this SPI.

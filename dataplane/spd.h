@@ -23,6 +23,10 @@ class Spd {
 
   // `seed`: random, so that nobody outside can choose addresses that share a bucket.
   Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), seed_(seed) {}
+  void populate() {
+    sas_.populate();
+    by_addresses_.populate();
+  }
 
   uint64_t hash(const Address& source, const Address& destination) const;
   void prefetch(uint64_t hash) const { by_addresses_.prefetch(key(hash)); }

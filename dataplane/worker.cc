@@ -81,6 +81,11 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, const KeyStor
   }
 }
 
+void Worker::prepare() {
+  sad_.populate();
+  spd_.populate();
+}
+
 size_t Worker::apply_commands(uint64_t now_tsc) {
   SaCommand command;  // not std::visit: clang does not carry the thread's role into a lambda
   size_t applied = 0;

@@ -375,6 +375,15 @@ TEST(SaManager, ReportsTheSequenceNumberItWasGiven) {
   }
 }
 
+// Hot line, counters, key, the control thread's line, two look-up tables, two lists of what is
+// free.
+TEST(SaManager, TakesAtMost512BytesForAnSaWithAesCbc) {
+  EXPECT_LE(sizeof(InboundSa) + sizeof(SaRecord) + KeyStore::slot_bytes(Suite::sha1_aes_cbc) +
+                sizeof(SaEntry) + 2 * IndexTable::bytes_per_entry() + sizeof(KeySlot) +
+                sizeof(SaIndex),
+            512u);
+}
+
 // Any order of commands ends in the state that a plain map ends in.
 TEST(SaManager, AgreesWithAMapOverRandomCommands) {
   AssumeRole role(control_thread);

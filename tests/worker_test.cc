@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One worker: commands, acknowledgements and events between its bursts (DESIGN 2, 4).
+#include <fstream>
+
 #include "tests/worker_lab.h"
 
 namespace gmesp {
@@ -131,6 +133,36 @@ TEST(Worker, StartsAfreshWhenAnSaTakesThePlaceOfADeletedOne) {
   EXPECT_EQ(lab.host.take_sent().size(), 2u);
   EXPECT_EQ(lab.counters(0)[Drop::icv_mismatch], 1u) << "the old key's packet";
   EXPECT_EQ(lab.take<SaUse>().size(), 2u) << "each SA has its own first use";
+}
+
+size_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  size_t total_pages = 0;
+  size_t resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return resident_pages * 4096;
+}
+
+// No install and no packet waits for a page, or for a rehash: capacity is configuration.
+TEST(Worker, HasTheMemoryOfItsWholeCapacityAfterPrepare) {
+  const AssumeRole role(worker_thread);
+  constexpr size_t kCapacity = 200'000;
+  constexpr size_t kTableBytes = 2 * kCapacity * (sizeof(InboundSa) + sizeof(SaRecord));
+  WorkerLab lab({.sa_capacity = kCapacity});
+  const size_t before = resident_bytes();
+  lab.workers[0]->prepare();
+  const size_t prepared = resident_bytes();
+  EXPECT_GT(prepared - before, kTableBytes);
+
+  InstallInbound install = lab.install_in(kIn, SaIndex{0});
+  for (uint32_t i = 0; i < kCapacity; ++i) {
+    install.spi = Spi{0x10000 + i};
+    install.index = SaIndex{i};
+    lab.command(install);
+    lab.workers[0]->poll();
+    lab.channels[0]->events.reset();
+  }
+  EXPECT_LT(resident_bytes() - prepared, kTableBytes / 10);
 }
 
 TEST(Worker, AnswersQueriesWithWhatTheSaHasSeen) {

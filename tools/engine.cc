@@ -119,6 +119,8 @@ void Engine::start_workers() {
 void Engine::run_worker(size_t number, std::promise<void> started) {
   try {
     enter_worker_thread(config_.cpus[number]);
+    const AssumeRole role(worker_thread);
+    workers_[number]->prepare();
   } catch (...) {
     started.set_exception(std::current_exception());
     return;
