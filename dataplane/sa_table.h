@@ -34,15 +34,27 @@ class SaTable {
     prefetch_to_write(&entry_of(sa).record);
   }
 
+  // For an install or delete that comes soon; any index.
+  void prefetch_place(SaIndex index) const {
+    if (static_cast<size_t>(index) >= capacity()) return;
+    prefetch((*this)[index]);
+  }
+
   bool can_place(SaIndex index) const {
     return static_cast<size_t>(index) < capacity() && (*this)[index].spi == Spi{};
   }
   void place(SaIndex index, const Sa& sa) {
     (*this)[index] = sa;
-    record((*this)[index]) = SaRecord{};
+    SaRecord& record = this->record((*this)[index]);
+    SaRecord fresh;
+    fresh.queued = record.queued;
+    fresh.next_pending = record.next_pending;
+    record = fresh;
   }
+  // Its events go, its place in their list stays until deliver_events() comes by: to look for it in
+  // the list would cost a walk past all SAs whose events wait, up to a million.
   void clear(SaIndex index) {
-    forget_events(index);
+    record((*this)[index]).pending_events = 0;
     (*this)[index] = Sa{};
   }
 
@@ -61,7 +73,8 @@ class SaTable {
     if ((sa.raised_events & static_cast<uint8_t>(kind)) != 0) return;
     sa.raised_events |= static_cast<uint8_t>(kind);
     SaRecord& record = this->record(sa);
-    if (record.pending_events == 0) {
+    if (!record.queued) {
+      record.queued = true;
       record.next_pending = first_pending_;
       first_pending_ = index_of(sa);
     }
@@ -79,21 +92,13 @@ class SaTable {
         if (!deliver(first_pending_, SaEventKind{lowest})) return false;
         record.pending_events = static_cast<uint8_t>(record.pending_events & ~lowest);
       }
+      record.queued = false;
       first_pending_ = record.next_pending;
     }
     return true;
   }
 
  private:
-  void forget_events(SaIndex index) {
-    SaIndex* link = &first_pending_;
-    while (*link != kNoSa && *link != index) {
-      link = &entries_[static_cast<size_t>(*link)].record.next_pending;
-    }
-    if (*link == index) *link = entries_[static_cast<size_t>(index)].record.next_pending;
-    entries_[static_cast<size_t>(index)].record.pending_events = 0;
-  }
-
   struct Entry {
     Sa sa;
     SaRecord record;

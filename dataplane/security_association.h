@@ -60,6 +60,7 @@ struct alignas(64) SaRecord {
   SaIndex next_pending{};  // list of SAs whose events wait for room in the event ring
   uint8_t pending_events =
       0;  // SaEventKind bits not yet delivered: a state event is never lost (DESIGN 2)
+  bool queued = false;  // in that list, whichever SA it was that put this place there
   // Room left for path MTU ageing and audit sampling.
 };
 static_assert(sizeof(SaRecord) == 64,

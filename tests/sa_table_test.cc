@@ -96,6 +96,21 @@ TEST(SaTable, ADeletedSaTakesItsEventsWithItAndNoOthers) {
   }
 }
 
+// A million UEs talk for the first time while the control thread looks elsewhere, then leave: were
+// each delete to walk past the others' events, this would take minutes.
+TEST(SaTable, DeletesWhileTheEventsOfManyOthersWait) {
+  constexpr uint32_t kSas = 400'000;
+  Table table(kSas);
+  for (uint32_t i = 0; i < kSas; ++i) {
+    place(table, i);
+    raise(table, i, SaEventKind::first_use);
+  }
+  for (uint32_t i = 0; i < kSas; ++i) table.clear(SaIndex{i});  // the oldest event first
+  place(table, 3);
+  raise(table, 3, SaEventKind::sequence_exhausted);
+  EXPECT_EQ(deliver_all(table), (std::multiset<Event>{{3, SaEventKind::sequence_exhausted}}));
+}
+
 TEST(SaTable, EqualsASetUnderStormsOfEventsAndDeletes) {
   EXPECT_TRUE(rc::check([] {
     constexpr uint32_t kCapacity = 6;
