@@ -24,6 +24,13 @@ class Sad {
   // nullptr: no SA has this SPI.
   InboundSa* find(Spi spi);
 
+  // What install() and remove() will touch; for remove() the place's lines first, then the bucket.
+  void prefetch_install(const InstallInbound& command) const {
+    sas_.prefetch_place(command.index);
+    prefetch(command.spi);
+  }
+  void prefetch_place(SaIndex index) const { sas_.prefetch_place(index); }
+  void prefetch_remove(SaIndex index) const { prefetch(sas_[index].spi); }
   // Nothing is changed when an error comes back.
   std::optional<InstallError> install(const InstallInbound& command);
   void remove(SaIndex index);  // of an installed SA

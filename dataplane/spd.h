@@ -43,6 +43,16 @@ class Spd {
     return find(candidate(hash(flow.source, flow.destination)), flow);
   }
 
+  // What install() and remove() will touch; for remove() the place's lines first, then the bucket.
+  void prefetch_install(const InstallOutbound& command) const {
+    sas_.prefetch_place(command.index);
+    prefetch(hash(command.selector.source, command.selector.destination));
+  }
+  void prefetch_place(SaIndex index) const { sas_.prefetch_place(index); }
+  void prefetch_remove(SaIndex index) const {
+    const Selector& selector = sas_[index].selector;
+    prefetch(hash(selector.source, selector.destination));
+  }
   // Nothing is changed when an error comes back.
   std::optional<InstallError> install(const InstallOutbound& command);
   void remove(SaIndex index);  // of an installed SA

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "crypto/key_store.h"
 #include "crypto/multi_buffer.h"
@@ -41,6 +42,9 @@ struct WorkerConfig {
 
 class Worker {
  public:
+  // What an install or delete storm may take of a poll before packets get their turn.
+  static constexpr size_t kCommandsPerPoll = 32;
+
   // Made by the control thread before the worker's thread starts; everything referred to outlives
   // the worker. Throws std::runtime_error when the crypto self-test fails or the CPU lacks what it
   // needs, std::system_error when there is no memory for the tables.
@@ -64,6 +68,7 @@ class Worker {
 
  private:
   size_t apply_commands(uint64_t now_tsc) ON(worker_thread);
+  void prefetch_for(std::span<const SaCommand> commands) const ON(worker_thread);
   void apply(const InstallInbound& command) ON(worker_thread);
   void apply(const InstallOutbound& command) ON(worker_thread);
   void apply(const DeleteSa& command, uint64_t now_tsc) ON(worker_thread);
@@ -88,6 +93,7 @@ class Worker {
   Cleartext cleartext_ OWNED_BY(worker_thread);
   Inbound inbound_ OWNED_BY(worker_thread);
   Outbound outbound_ OWNED_BY(worker_thread);
+  std::array<SaCommand, kCommandsPerPoll> commands_ OWNED_BY(worker_thread);
   Burst burst_ OWNED_BY(worker_thread);
   std::array<Burst, kSteerToCount> steered_ OWNED_BY(worker_thread);
   uint64_t idle_since_tsc_ OWNED_BY(worker_thread) = 0;  // 0: the last round had something to do

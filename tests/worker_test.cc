@@ -135,6 +135,38 @@ TEST(Worker, StartsAfreshWhenAnSaTakesThePlaceOfADeletedOne) {
   EXPECT_EQ(lab.take<SaUse>().size(), 2u) << "each SA has its own first use";
 }
 
+// A storm of commands takes a bounded share of every poll, and no command overtakes another.
+TEST(Worker, TakesSoManyCommandsAPollInTheirOrder) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  const InstallInbound in = lab.install_in(kIn, kIndex);
+  const InstallOutbound out = lab.install_out(kOut, kIndex);
+  constexpr size_t kCycles = 2 * Worker::kCommandsPerPoll;
+  for (size_t i = 0; i < kCycles; ++i) {
+    lab.command(in);
+    lab.command(out);
+    lab.command(DeleteSa{Direction::out, kIndex});
+    lab.command(DeleteSa{Direction::in, kIndex});
+  }
+  std::vector<SaEvent> events;
+  while (events.size() < 4 * kCycles) {
+    lab.workers[0]->poll();
+    const std::vector<SaEvent> new_events = lab.take_events();
+    ASSERT_EQ(new_events.size(), Worker::kCommandsPerPoll);
+    events.insert(events.end(), new_events.begin(), new_events.end());
+  }
+  for (size_t i = 0; i < events.size(); ++i) {
+    const Direction direction = i % 4 == 0 || i % 4 == 3 ? Direction::in : Direction::out;
+    if (i % 4 < 2) {
+      ASSERT_TRUE(std::holds_alternative<Installed>(events[i])) << i;
+      ASSERT_EQ(std::get<Installed>(events[i]).direction, direction);
+    } else {
+      ASSERT_TRUE(std::holds_alternative<Deleted>(events[i])) << i;
+      ASSERT_EQ(std::get<Deleted>(events[i]).direction, direction);
+    }
+  }
+}
+
 size_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   size_t total_pages = 0;
