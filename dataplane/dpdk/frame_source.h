@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Frames from memory as packets in buffers of their own, for benches that put them on a device's
+// wire. Not part of the engine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "dataplane/packet.h"
+
+struct rte_mempool;
+
+namespace gmesp {
+
+class FrameSource {
+ public:
+  // `count` buffers for frames of up to frame_bytes. EAL has started. Throws std::runtime_error
+  // when there is no memory for them.
+  FrameSource(size_t count, size_t frame_bytes);
+
+  // A buffer with this frame, the caller's from now on: Port::transmit or release() takes it. One
+  // thread at a time. Throws std::runtime_error when all buffers are out.
+  Packet packet(std::span<const uint8_t> frame);
+
+ private:
+  struct PoolDeleter {
+    void operator()(rte_mempool* pool) const;
+  };
+  std::unique_ptr<rte_mempool, PoolDeleter> pool_;
+};
+
+}  // namespace gmesp

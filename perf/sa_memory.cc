@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "perf/sa_memory.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <exception>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+
+#include "dataplane/worker.h"
+#include "perf/bench_ue.h"
+
+namespace gmesp {
+namespace {
+
+static_assert(sizeof(InboundSa) == sizeof(OutboundSa), "one figure stands for both directions");
+
+size_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  size_t total_pages = 0;
+  size_t resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return resident_pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+void must_be_done(std::optional<Refusal> refusal) {
+  if (refusal) throw std::logic_error(std::string(refusal_info(*refusal).sentence));
+}
+
+double grow(Suite suite, size_t sas) {
+  const AssumeRole control_role(control_thread);
+  const AssumeRole worker_role(worker_thread);  // polled from here
+  const size_t before = resident_bytes();
+  const size_t ues = sas / 2;
+  WorkerConfig config;
+  config.sa_capacity = ues;
+  Policy policy;
+  const Steering steering(1);
+  SteeringMesh mesh(1);
+  KeyStore keys(sas);
+  const auto channel = std::make_unique<WorkerChannel>();
+  Worker worker(config, Port(), Port(), keys, policy, steering, mesh, *channel);
+  worker.prepare();
+  SaManager manager({.capacity = ues}, policy, steering, keys, {channel.get()});
+  for (uint32_t ue = 0; ue < ues; ++ue) {
+    for (const Direction direction : {Direction::in, Direction::out}) {
+      manager.add(bench_sa(direction, ue, suite), must_be_done);
+    }
+    worker.poll();
+    manager.poll();
+  }
+  if (manager.count(Direction::in, SaState::live) != ues) throw std::logic_error("SAs missing");
+  return static_cast<double>(resident_bytes() - before) / static_cast<double>(2 * ues);
+}
+
+}  // namespace
+
+SaMemory sa_memory(Suite suite) {
+  const size_t look_up = IndexTable::bytes_per_entry();
+  return {sizeof(InboundSa) + sizeof(SaRecord) + look_up,
+          KeyStore::slot_bytes(suite) + sizeof(KeySlot),
+          sizeof(SaEntry) + look_up + sizeof(SaIndex)};
+}
+
+double measured_bytes_per_sa(Suite suite, size_t sas) {
+  int ends[2];
+  if (pipe(ends) != 0) throw std::runtime_error("no pipe");
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("no process to measure in");
+  if (child == 0) {
+    try {
+      const double grown = grow(suite, sas);
+      if (write(ends[1], &grown, sizeof grown) != sizeof grown) _exit(1);
+    } catch (const std::exception&) {
+      _exit(1);
+    }
+    _exit(0);
+  }
+  double grown = 0;
+  close(ends[1]);
+  const bool told = read(ends[0], &grown, sizeof grown) == sizeof grown;
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (!told || status != 0) throw std::runtime_error("no memory for so many SAs");
+  return grown;
+}
+
+}  // namespace gmesp
