@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every step of an inbound packet, in order: RFC 4301 5.2 and RFC 4303 3.4. A stage prefetches what
-// the next one reads: look-up line, then SA, then key.
+// Every step of an inbound packet, in order: RFC 4301 5.2 and RFC 4303 3.4. A pass over the burst
+// ends where a packet has to wait for memory: what the next pass reads has been asked for in this
+// one, first the look-up line, then the SA, then its key.
 #include "dataplane/inbound.h"
 
 #include "dataplane/classify.h"
@@ -22,10 +23,15 @@ SequenceNumber sequence_number_of(const Packet& packet) {
 }  // namespace
 
 void Inbound::run(Burst& burst, uint64_t now_tsc) {
-  burst.filter(counters_, [&](Packet& p) { return demultiplex(p); });  // RFC 4301 5.2 step 2
-  if (steerer_.has_others()) {
-    burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });
-  }
+  burst.filter(
+      counters_, [&](Packet& p) { return demultiplex(p); },               // RFC 4301 5.2 step 2
+      [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); },  // DESIGN 2
+      [&](Packet& p) { return read_spi(p); });                            // RFC 4303 2.1
+  run_owned(burst, now_tsc);
+}
+
+void Inbound::run_steered(Burst& burst, uint64_t now_tsc) {
+  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });
   run_owned(burst, now_tsc);
 }
 
@@ -36,8 +42,7 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
   });
   counters_.bypassed_in += cleartext_burst_.size();
 
-  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });  // RFC 4303 2.1
-  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });   // 3.4.2
+  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });  // RFC 4303 3.4.2
   burst.filter(
       counters_, [&](Packet& p) { return check_length(p); },  // 2
       [&](Packet& p) { return check_replay(p); });            // 3.4.3, before the ICV
@@ -76,6 +81,7 @@ Verdict Inbound::demultiplex(Packet& packet) {
 }
 
 Verdict Inbound::read_spi(Packet& packet) {
+  if (packet.kind != PacketKind::esp) return Verdict::pass();
   if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
   const Spi spi = spi_of(packet);
   if (spi < kFirstUnreservedSpi) return Verdict::drop(Drop::reserved_spi);

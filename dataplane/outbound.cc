@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every step of an outbound packet, in order: RFC 4301 5.1 and RFC 4303 3.3. A stage prefetches
-// what the next one reads: look-up line, then SA, then key.
+// Every step of an outbound packet, in order: RFC 4301 5.1 and RFC 4303 3.3. A pass over the burst
+// ends where a packet has to wait for memory: what the next pass reads has been asked for in this
+// one, first the look-up line, then the SA, then its key.
 #include "dataplane/outbound.h"
 
 #include "dataplane/checksum.h"
@@ -10,15 +11,19 @@
 namespace gmesp {
 
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
-  burst.filter(counters_, [&](Packet& p) { return demultiplex(p); });
-  if (steerer_.has_others()) {
-    burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });
-  }
+  burst.filter(
+      counters_, [&](Packet& p) { return demultiplex(p); },
+      [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); },  // DESIGN 2
+      [&](Packet& p) { return hash_addresses(p); });
+  run_owned(burst, now_tsc);
+}
+
+void Outbound::run_steered(Burst& burst, uint64_t now_tsc) {
+  burst.filter(counters_, [&](Packet& p) { return hash_addresses(p); });
   run_owned(burst, now_tsc);
 }
 
 void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
-  for (Packet& p : burst) hash_addresses(p);
   for (Packet& p : burst) find_candidate(p);
   burst.filter(counters_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
 
@@ -67,11 +72,12 @@ Verdict Outbound::demultiplex(Packet& packet) {
   return verdict;
 }
 
-void Outbound::hash_addresses(Packet& packet) {
+Verdict Outbound::hash_addresses(Packet& packet) {
   packet.address_hash = 0;
-  if (packet.kind != PacketKind::cleartext) return;
+  if (packet.kind != PacketKind::cleartext) return Verdict::pass();
   packet.address_hash = spd_.hash(source_address(packet), destination_address(packet));
   spd_.prefetch(packet.address_hash);
+  return Verdict::pass();
 }
 
 // The SA that the address pair leads to, most likely the one; its lines are asked for.

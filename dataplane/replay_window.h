@@ -56,7 +56,11 @@ class ReplayWindow {
       highest_ = std::max(highest_, n);
       return true;
     }
-    if (n > highest_) advance(n);
+    if (n == highest_ + 1) {  // nothing to clear: its bit is the one set next
+      highest_ = n;
+    } else if (n > highest_) {
+      advance(n);
+    }
     word(n) |= bit(n);
     return true;
   }

@@ -3,11 +3,6 @@
 
 namespace gmesp {
 
-InboundSa* Sad::find(Spi spi) {
-  const SaIndex index = by_spi_.find(key(spi), [](SaIndex) { return true; });
-  return index == kNoSa ? nullptr : &sas_[index];
-}
-
 std::optional<InstallError> Sad::install(const InstallInbound& command) {
   if (static_cast<size_t>(command.index) >= sas_.capacity()) return InstallError::table_full;
   if (!sas_.can_place(command.index)) return InstallError::index_in_use;

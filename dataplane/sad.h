@@ -22,7 +22,10 @@ class Sad {
 
   void prefetch(Spi spi) const { by_spi_.prefetch(key(spi)); }
   // nullptr: no SA has this SPI.
-  InboundSa* find(Spi spi);
+  InboundSa* find(Spi spi) {
+    const SaIndex index = by_spi_.find(key(spi), [](SaIndex) { return true; });
+    return index == kNoSa ? nullptr : &sas_[index];
+  }
 
   // What install() and remove() will touch; for remove() the place's lines first, then the bucket.
   void prefetch_install(const InstallInbound& command) const {

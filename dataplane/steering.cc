@@ -82,7 +82,7 @@ SteeringMesh::SteeringMesh(size_t workers) : workers_(workers) {
   for (size_t i = 0; i < workers * workers; ++i) rings_.push_back(std::make_unique<Ring>());
 }
 
-Verdict Steerer::to_owner(const Packet& packet, SteerTo to) {
+Verdict Steerer::steer(const Packet& packet, SteerTo to) {
   if (packet.kind == PacketKind::not_ip) return Verdict::pass();
   PortCounters& port = to == SteerTo::inbound ? counters_.access : counters_.host;
   const uint32_t hash = rss_hash(packet);

@@ -89,13 +89,17 @@ class Steerer {
   // A stage: keeps what this worker owns and frames that are not IP, hands the rest to its owner.
   // Compares the device's hash, where the packet brings one, with ours and counts how it landed.
   // Drops: steering_full. Only classified packets, straight from a port.
-  Verdict to_owner(const Packet& packet, SteerTo to);
+  Verdict to_owner(const Packet& packet, SteerTo to) {
+    return has_others() ? steer(packet, to) : Verdict::pass();
+  }
   // Hands a burst to worker 0, which has the transmit queue this one lacks. Drops: steering_full.
   void to_transmitter(Burst& burst, SteerTo to);
   // What other workers handed over, by SteerTo; the bursts are empty before. Returns how many.
   size_t receive(std::array<Burst, kSteerToCount>& bursts);
 
  private:
+  Verdict steer(const Packet& packet, SteerTo to);
+
   size_t self_;
   const Steering& steering_;
   SteeringMesh& mesh_;
