@@ -24,14 +24,8 @@ SequenceNumber sequence_number_of(const Packet& packet) {
 
 void Inbound::run(Burst& burst, uint64_t now_tsc) {
   burst.filter(
-      counters_, [&](Packet& p) { return demultiplex(p); },               // RFC 4301 5.2 step 2
-      [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); },  // DESIGN 2
-      [&](Packet& p) { return read_spi(p); });                            // RFC 4303 2.1
-  run_owned(burst, now_tsc);
-}
-
-void Inbound::run_steered(Burst& burst, uint64_t now_tsc) {
-  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });
+      counters_, [&](Packet& p) { return demultiplex(p); },                // RFC 4301 5.2 step 2
+      [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
 
@@ -42,7 +36,8 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
   });
   counters_.bypassed_in += cleartext_burst_.size();
 
-  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });  // RFC 4303 3.4.2
+  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });  // RFC 4303 2.1
+  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });   // 3.4.2
   burst.filter(
       counters_, [&](Packet& p) { return check_length(p); },  // 2
       [&](Packet& p) { return check_replay(p); });            // 3.4.3, before the ICV
@@ -81,7 +76,6 @@ Verdict Inbound::demultiplex(Packet& packet) {
 }
 
 Verdict Inbound::read_spi(Packet& packet) {
-  if (packet.kind != PacketKind::esp) return Verdict::pass();
   if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
   const Spi spi = spi_of(packet);
   if (spi < kFirstUnreservedSpi) return Verdict::drop(Drop::reserved_spi);

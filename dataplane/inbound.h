@@ -27,12 +27,11 @@ class Inbound {
   // Takes a burst from the access port through every step; what is left goes to the host.
   void run(Burst& burst, uint64_t now_tsc);
   // The same for packets that another worker has classified and steered here.
-  void run_steered(Burst& burst, uint64_t now_tsc);
+  void run_owned(Burst& burst, uint64_t now_tsc);
 
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;
 
-  void run_owned(Burst& burst, uint64_t now_tsc);
   Verdict demultiplex(Packet& packet);
   Verdict read_spi(Packet& packet);
   Verdict find_sa(Packet& packet);

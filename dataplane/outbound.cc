@@ -13,17 +13,12 @@ namespace gmesp {
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
   burst.filter(
       counters_, [&](Packet& p) { return demultiplex(p); },
-      [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); },  // DESIGN 2
-      [&](Packet& p) { return hash_addresses(p); });
-  run_owned(burst, now_tsc);
-}
-
-void Outbound::run_steered(Burst& burst, uint64_t now_tsc) {
-  burst.filter(counters_, [&](Packet& p) { return hash_addresses(p); });
+      [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
 
 void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
+  for (Packet& p : burst) hash_addresses(p);
   for (Packet& p : burst) find_candidate(p);
   burst.filter(counters_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
 
@@ -72,12 +67,11 @@ Verdict Outbound::demultiplex(Packet& packet) {
   return verdict;
 }
 
-Verdict Outbound::hash_addresses(Packet& packet) {
+void Outbound::hash_addresses(Packet& packet) {
   packet.address_hash = 0;
-  if (packet.kind != PacketKind::cleartext) return Verdict::pass();
+  if (packet.kind != PacketKind::cleartext) return;
   packet.address_hash = spd_.hash(source_address(packet), destination_address(packet));
   spd_.prefetch(packet.address_hash);
-  return Verdict::pass();
 }
 
 // The SA that the address pair leads to, most likely the one; its lines are asked for.

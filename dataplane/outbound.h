@@ -25,14 +25,13 @@ class Outbound {
   // Takes a burst from the host port through every step; what is left goes to the access port.
   void run(Burst& burst, uint64_t now_tsc);
   // The same for packets that another worker has classified and steered here.
-  void run_steered(Burst& burst, uint64_t now_tsc);
+  void run_owned(Burst& burst, uint64_t now_tsc);
 
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;
 
-  void run_owned(Burst& burst, uint64_t now_tsc);
   Verdict demultiplex(Packet& packet);
-  Verdict hash_addresses(Packet& packet);
+  void hash_addresses(Packet& packet);
   void find_candidate(Packet& packet);
   Verdict find_policy(Packet& packet);
   Verdict trim(Packet& packet);

@@ -189,10 +189,10 @@ size_t Worker::serve_steered(uint64_t now_tsc) {
   const size_t received = steerer_.receive(steered_);
   if (received == 0) return 0;
   Burst& inbound = steered_[static_cast<size_t>(SteerTo::inbound)];
-  inbound_.run_steered(inbound, now_tsc);
+  inbound_.run_owned(inbound, now_tsc);
   transmit(inbound, SteerTo::host_transmit);
   Burst& outbound = steered_[static_cast<size_t>(SteerTo::outbound)];
-  outbound_.run_steered(outbound, now_tsc);
+  outbound_.run_owned(outbound, now_tsc);
   transmit(outbound, SteerTo::access_transmit);
   for (const SteerTo to : {SteerTo::host_transmit, SteerTo::access_transmit}) {
     transmit(steered_[static_cast<size_t>(to)], to);
