@@ -79,7 +79,7 @@ size_t table_entries_for(std::initializer_list<size_t> devices_entries) {
 
 SteeringMesh::SteeringMesh(size_t workers) : workers_(workers) {
   if (workers == 1) return;  // nobody to steer to
-  for (size_t i = 0; i < workers * workers; ++i) rings_.push_back(std::make_unique<Ring>());
+  for (size_t i = 0; i < workers * workers; ++i) rings_.push_back(std::make_unique<Lines>());
 }
 
 Verdict Steerer::steer(const Packet& packet, SteerTo to) {

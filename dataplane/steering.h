@@ -67,14 +67,18 @@ class SteeringMesh {
   using Ring = boost::lockfree::spsc_queue<SteeredPacket, boost::lockfree::capacity<kRingCapacity>>;
 
   explicit SteeringMesh(size_t workers);
-  Ring& ring(size_t from, size_t to) { return *rings_[from * workers_ + to]; }
+  Ring& ring(size_t from, size_t to) { return rings_[from * workers_ + to]->ring; }
   size_t workers() const { return workers_; }
   LearnedPorts& learned_ports() { return *learned_ports_; }
 
  private:
+  // One ring's last line is not another's first: the two have different writers.
+  struct alignas(64) Lines {
+    Ring ring;
+  };
   size_t workers_;
   std::unique_ptr<LearnedPorts> learned_ports_ = std::make_unique<LearnedPorts>();
-  std::vector<std::unique_ptr<Ring>> rings_;
+  std::vector<std::unique_ptr<Lines>> rings_;
 };
 
 // One worker's way to the others.

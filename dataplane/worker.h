@@ -40,7 +40,9 @@ struct WorkerConfig {
   uint64_t tsc_hz = 1'000'000'000;
 };
 
-class Worker {
+// On cache lines of its own: everything in it is written for every packet, and what malloc puts
+// beside it would be another thread's.
+class alignas(64) Worker {
  public:
   // What an install or delete storm may take of a poll before packets get their turn.
   static constexpr size_t kCommandsPerPoll = 32;
