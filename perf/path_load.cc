@@ -81,10 +81,22 @@ PathLoad::PathLoad(const Tables& tables)
       keys_(2 * tables.sas),
       sad_(tables.sas),
       spd_(tables.sas, 0x243f6a8885a308d3),
+      steering_(tables.workers),
+      mesh_(tables.workers),
       inbound_({}, sad_, keys_, multi_buffer_, cleartext_, steerer_, counters_),
       outbound_({}, spd_, keys_, multi_buffer_, cleartext_, steerer_, counters_) {
+  choose_ues();
   install_sas();
 }
+
+void PathLoad::choose_ues() {
+  const Address pcscf = pcscf_address(tables_.ipv4);
+  for (uint32_t ue = 0; ues_.size() < tables_.sas; ++ue) {
+    if (steerer_.owns(ue_address(ue, tables_.ipv4), pcscf)) ues_.push_back(ue);
+  }
+}
+
+Address PathLoad::address_of(size_t place) const { return ue_address(ues_[place], tables_.ipv4); }
 
 // Both directions have the same keys and selectors, so that Inbound takes what Outbound makes.
 void PathLoad::install_sas() {
@@ -93,8 +105,7 @@ void PathLoad::install_sas() {
     for (size_t ue = 0; ue < tables_.sas; ++ue) {
       const EspKeys keys{pattern_key(info.auth_key_bytes, ue), pattern_key(info.enc_key_bytes, ue),
                          pattern_key(info.salt_bytes, ue)};
-      const Selector selector{pcscf_address(tables_.ipv4), ue_address(ue, tables_.ipv4), kPcscfPort,
-                              kUePort};
+      const Selector selector{pcscf_address(tables_.ipv4), address_of(ue), kPcscfPort, kUePort};
       const auto install = [&](auto command, auto& table) {
         command.index = SaIndex{static_cast<uint32_t>(ue)};
         command.spi = Spi{kFirstSpi + static_cast<uint32_t>(ue)};
@@ -114,19 +125,21 @@ void PathLoad::set_traffic(size_t ip_bytes, size_t ues) {
   order_.resize(ues);
   std::iota(order_.begin(), order_.end(), uint32_t{0});
   std::shuffle(order_.begin(), order_.end(), std::mt19937(1));
+  next_path_ = 0;
+  next_crypto_ = ues / 2;
 }
 
-void PathLoad::arm() {
+void PathLoad::arm(size_t& next) {
   for (size_t i = 0; i < kRing; ++i) {
-    next_ = next_ + 1 < order_.size() ? next_ + 1 : 0;
-    ue_of_[i] = order_[next_];
-    write_frame(ue_address(ue_of_[i], tables_.ipv4), tables_.ipv4, ip_bytes_,
+    next = next + 1 < order_.size() ? next + 1 : 0;
+    ue_of_[i] = order_[next];
+    write_frame(address_of(ue_of_[i]), tables_.ipv4, ip_bytes_,
                 source_.arm(i, sizeof(EthernetHeader) + ip_bytes_));
   }
 }
 
 PathLoad::Cycles PathLoad::run_path() {
-  arm();
+  arm(next_path_);
   const uint64_t out = time_path(outbound_);
   source_.align();
   return {out, time_path(inbound_)};
@@ -149,7 +162,7 @@ uint64_t PathLoad::time_path(Path& path) {
 }
 
 PathLoad::Cycles PathLoad::run_crypto() {
-  arm();
+  arm(next_crypto_);
   add_esp_headers();
   const uint64_t out = time_crypto(Direction::out);
   source_.align();

@@ -22,11 +22,14 @@ namespace gmesp {
 class PathLoad {
  public:
   static constexpr size_t kRing = 1024;  // packets; 2 KB each
-  // Tables and keys for so many SAs in each direction, all of one suite.
+  // Tables and keys for so many SAs in each direction, all of one suite. As one of several workers
+  // the load has the UEs that hash to that worker.
   struct Tables {
     Suite suite;
     bool ipv4;
     size_t sas;
+    size_t workers = 1;
+    size_t worker = 0;
   };
   // Throws std::runtime_error or std::system_error when there is no memory for it.
   explicit PathLoad(const Tables& tables);
@@ -47,8 +50,10 @@ class PathLoad {
   Cycles run_crypto();
 
  private:
+  void choose_ues();
   void install_sas();
-  void arm();
+  void arm(size_t& next);
+  Address address_of(size_t place) const;
   void add_esp_headers();
   template <typename Path>
   uint64_t time_path(Path& path);
@@ -58,8 +63,11 @@ class PathLoad {
   const Tables tables_;
   PacketSource source_{kRing, 1600};
   size_t ip_bytes_ = 0;
-  std::vector<uint32_t> order_;  // of UEs
-  size_t next_ = 0;              // in order_
+  std::vector<uint32_t> ues_;    // their numbers, by place in the tables
+  std::vector<uint32_t> order_;  // of places
+  // In order_. The crypto is half of all UEs ahead: neither finds what the other brought near.
+  size_t next_path_ = 0;
+  size_t next_crypto_ = 0;
   std::array<uint32_t, kRing> ue_of_{};
   std::array<KeySlot, kRing> out_keys_{};  // of the crypto alone
   std::array<KeySlot, kRing> in_keys_{};
@@ -70,10 +78,10 @@ class PathLoad {
   MultiBuffer multi_buffer_;
   Sad sad_;
   Spd spd_;
-  Steering steering_{1};
-  SteeringMesh mesh_{1};
+  Steering steering_;
+  SteeringMesh mesh_;
   ProtectedPorts ports_{policy_, mesh_.learned_ports()};
-  Steerer steerer_{0, steering_, mesh_, counters_};
+  Steerer steerer_{tables_.worker, steering_, mesh_, counters_};
   Cleartext cleartext_{policy_, ports_, spd_, steerer_};
   Inbound inbound_;
   Outbound outbound_;

@@ -2,7 +2,6 @@
 #include "perf/path_measure.h"
 
 #include <algorithm>
-#include <cstdint>
 
 namespace gmesp {
 namespace {
@@ -17,17 +16,16 @@ struct Samples {
   }
 };
 
-double per_packet_at(std::vector<uint64_t>& cycles, size_t place) {
-  const auto nth = cycles.begin() + static_cast<std::ptrdiff_t>(place);
-  std::nth_element(cycles.begin(), nth, cycles.end());
-  return static_cast<double>(*nth) / static_cast<double>(PathLoad::kRing);
-}
-
-Spread spread(std::vector<uint64_t>& cycles) {
-  return {per_packet_at(cycles, cycles.size() / 4), per_packet_at(cycles, cycles.size() / 2)};
-}
-
 }  // namespace
+
+Spread spread_of_rings(std::vector<uint64_t>& cycles) {
+  std::sort(cycles.begin(), cycles.end());
+  const auto at = [&cycles](size_t place) {
+    return static_cast<double>(cycles[place]) / static_cast<double>(PathLoad::kRing);
+  };
+  const size_t rings = cycles.size();
+  return {at(0), at(rings / 4), at(rings / 2), at(rings * 3 / 4)};
+}
 
 BothWays measure_paths(PathLoad& load, size_t rings) {
   Samples crypto, path;
@@ -35,8 +33,8 @@ BothWays measure_paths(PathLoad& load, size_t rings) {
     path.add(load.run_path());
     crypto.add(load.run_crypto());
   }
-  return {.in = {.crypto = spread(crypto.in), .path = spread(path.in)},
-          .out = {.crypto = spread(crypto.out), .path = spread(path.out)}};
+  return {.in = {.crypto = spread_of_rings(crypto.in), .path = spread_of_rings(path.in)},
+          .out = {.crypto = spread_of_rings(crypto.out), .path = spread_of_rings(path.out)}};
 }
 
 }  // namespace gmesp

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "perf/path_load.h"
@@ -13,9 +14,14 @@ namespace gmesp {
 // TSC cycles a packet, over the rings measured. On a machine with other work many rings are
 // interrupted, so the first quartile stands for the undisturbed cost.
 struct Spread {
+  double least = 0;
   double quartile = 0;  // a quarter of the rings took less
   double median = 0;
+  double third_quartile = 0;
 };
+
+// Of the cycles of rings; at least one. Their order is lost.
+Spread spread_of_rings(std::vector<uint64_t>& cycles);
 
 struct PathFigures {
   Spread crypto;

@@ -3,8 +3,10 @@
 
 #include <rte_prefetch.h>
 
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 #include "dataplane/dpdk/mbuf.h"
 
@@ -12,8 +14,15 @@ namespace gmesp {
 
 void PacketSource::PoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
 
+namespace {
+std::string pool_name() {
+  static std::atomic<unsigned> pools{0};
+  return "gmesp_source_" + std::to_string(pools++);
+}
+}  // namespace
+
 PacketSource::PacketSource(size_t count, size_t frame_bytes)
-    : pool_(rte_pktmbuf_pool_create("gmesp_packet_source", static_cast<unsigned>(count), 0, 0,
+    : pool_(rte_pktmbuf_pool_create(pool_name().c_str(), static_cast<unsigned>(count), 0, 0,
                                     static_cast<uint16_t>(data_room_bytes(frame_bytes)),
                                     SOCKET_ID_ANY)),
       mbufs_(count) {
