@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What perf/ makes of figures: the verdicts of perf/run and the pictures of perf/plot."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+
+PERF = pathlib.Path(__file__).resolve().parent.parent / "perf"
+sys.path.insert(0, str(PERF))
+sys.dont_write_bytecode = True
+from report import gates  # noqa: E402
+
+
+def path_row(way, sas, crypto, path, suite=gates.CBC, size=256):
+    return {"direction": way, "ip": 6, "alg": suite[0], "ealg": suite[1], "bytes": size, "sas": sas,
+            "crypto_cycles": crypto, "path_cycles": path, "ratio": crypto / path}
+
+
+def judged(**results):
+    nothing = {"paths": [], "workers": [], "control": {}, "memory": {}, "rejects": {},
+               "latency": {}}
+    return {gate["what"]: gate for gate in gates.judge({**nothing, **results})}
+
+
+class Gates(unittest.TestCase):
+    def test_the_worst_case_decides(self):
+        gate = judged(paths=[path_row("in", 1_000_000, 90, 100), path_row("out", 1_000_000, 70, 100)])
+        gate = gate["crypto / path, AES-CBC + SHA1, 256 B, 1M SAs"]
+        self.assertEqual((gate["value"], gate["where"]), (0.7, "out, IPv6, 256 B"))
+        self.assertEqual(gate["verdict"], "short by 0.1")
+
+    def test_a_target_is_reached_at_its_limit(self):
+        gate = judged(paths=[path_row("in", 1_000_000, 80, 100)])
+        self.assertEqual(gate["crypto / path, AES-CBC + SHA1, 256 B, 1M SAs"]["verdict"], "reached")
+
+    def test_what_was_not_measured_is_not_reached(self):
+        self.assertEqual({gate["verdict"] for gate in judged().values()}, {"not measured"})
+
+    def test_growth_is_of_the_same_case_with_one_sa(self):
+        rows = [path_row("in", 1, 200, 300), path_row("in", 1_000_000, 220, 450),
+                path_row("in", 1, 900, 1000, size=1400),
+                path_row("in", 1_000_000, 900, 1000, size=1400)]
+        gate = judged(paths=rows)["cost at 1M SAs / at 1 SA, hmac-sha-1-96 + aes-cbc"]
+        self.assertEqual((gate["value"], gate["verdict"]), (1.5, "short by 0.15"))
+
+    def test_gcm_may_grow_as_its_crypto_does(self):
+        rows = [path_row("in", 1, 100, 200, gates.GCM),
+                path_row("in", 1_000_000, 300, 660, gates.GCM)]
+        gate = judged(paths=rows)["the same over the crypto's own growth, AES-GCM"]
+        self.assertEqual((gate["value"], gate["verdict"]), (1.1, "reached"))
+
+    def test_rejects_take_the_dearest_number_of_sas_and_no_wrong_icv(self):
+        kinds = lambda share: {"kinds": {"runt": {"share": share}, "bad_icv": {"share": 0.9}}}
+        rows = judged(rejects={"10000": kinds(0.1), "1000000": kinds(0.3)})
+        self.assertEqual(rows["a rejected packet / a good one: runt"]["value"], 0.3)
+        self.assertNotIn("a rejected packet / a good one: bad_icv", rows)
+
+
+class Plot(unittest.TestCase):
+    def test_draws_path_and_crypto_of_every_suite(self):
+        rows = [path_row(way, sas, 200, 250 + sas / 10_000, suite)
+                for suite in (gates.CBC, gates.GCM) for way in ("in", "out")
+                for sas in (1, 10_000, 1_000_000)]
+        figures = {"machine": {"cpu": "a CPU", "commit": "0", "date": "2026-11-21T00:00:00",
+                               "tsc_hz": 2.6e9}, "paths": rows}
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "figures.json"
+            source.write_text(json.dumps(figures))
+            subprocess.run([PERF / "plot", source, folder], check=True)
+            picture = xml.parse(pathlib.Path(folder) / "mpps_by_sas.svg")
+        lines = picture.findall("{http://www.w3.org/2000/svg}polyline")
+        self.assertEqual(len(lines), 2 * 2 * 2)  # suites, path or crypto, directions
+        heights = [[float(point.split(",")[1]) for point in line.get("points").split()]
+                   for line in lines]
+        crypto, path = heights[0], heights[2]
+        self.assertEqual(len(set(crypto)), 1, "the same with any number of SAs")
+        self.assertLess(path[0], path[2], "slower is lower, and y goes down")
+
+
+if __name__ == "__main__":
+    unittest.main()
