@@ -47,6 +47,10 @@ std::optional<PortRange> parse_range(const toml::node& node) {
   return PortRange{*first, *last};
 }
 
+// What C calls a text's end, where TOML does not: a path would be cut off there without a word.
+bool has_end(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+constexpr std::string_view kWithoutEnd = "a text without the character \\u0000";
+
 const toml::table kNoTable;
 
 }  // namespace
@@ -77,6 +81,7 @@ std::string ConfigTable::text(std::string_view key, std::string default_text) {
   if (node == nullptr) return default_text;
   const auto value = node->value_exact<std::string>();
   if (!value) refuse(key, "a text in quotes");
+  if (has_end(*value)) refuse(key, kWithoutEnd);
   return *value;
 }
 
@@ -84,6 +89,7 @@ std::string ConfigTable::required_text(std::string_view key, std::string_view ex
   const toml::node* node = find(key);
   const auto value = node != nullptr ? node->value_exact<std::string>() : std::nullopt;
   if (!value || value->empty()) refuse(key, expected);
+  if (has_end(*value)) refuse(key, kWithoutEnd);
   return *value;
 }
 

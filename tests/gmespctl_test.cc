@@ -178,7 +178,8 @@ TEST_F(GmespctlTest, ExitsWithTheStatusOfTheManual) {
   EXPECT_EQ(run("sa add dir in spi 1 src 198.51.100.7 dst 192.0.2.1 proto any " + kKeys).status, 1);
   for (const std::string usage :
        {"", "sa", "sa frobnicate", "status now", "sa delete dir in", "sa list limit", "--nonsense",
-        "-f /nonexistent", "-f - status", "sa delete dir in dir in spi 256"}) {
+        "--timeout nan status", "--timeout inf status", "--timeout 0 status", "-f /nonexistent",
+        "-f - status", "sa delete dir in dir in spi 256"}) {
     EXPECT_EQ(run(usage + " </dev/null").status, 2) << usage;
   }
   EXPECT_EQ(shell(std::string(GMESP_GMESPCTL) + " -s /nonexistent/x status").status, 3);

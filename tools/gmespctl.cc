@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -136,13 +137,21 @@ ExitStatus run(const Options& options) {
   return refused ? ExitStatus::refused : ExitStatus::done;
 }
 
+// CLI::Range lets "nan" through: no comparison with it is true.
+std::string judge_timeout(const std::string& text) {
+  char* end = nullptr;
+  const double seconds = std::strtod(text.c_str(), &end);
+  return *end == '\0' && seconds >= 0.001 && seconds <= 86400 ? ""
+                                                              : "expected seconds, 0.001 to 86400";
+}
+
 void declare(CLI::App& app, Options& options) {
   app.add_option("-s", options.socket, "control socket of gmespd")
       ->envname("GMESP_SOCKET")
       ->capture_default_str();
   app.add_flag("-j", options.json, "answers as JSON, one object per line");
   app.add_option("--timeout", options.timeout_s, "seconds to wait for an answer")
-      ->check(CLI::Range(0.001, 86400.0))
+      ->check(CLI::Validator(judge_timeout, "in [0.001 - 86400]"))
       ->capture_default_str();
   app.add_option("-f", options.file, "commands from FILE, one a line; -: standard input");
   app.add_flag("--explain", options.explain, "drops: what each reason means and where it is from");

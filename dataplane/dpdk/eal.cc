@@ -71,6 +71,16 @@ size_t free_hugepage_mb() {
   return kilobytes / 1024;
 }
 
+// Otherwise the kernel ends us, or somebody else, half-way through.
+void check_memory(size_t memory_mb) {
+  const size_t available_mb = available_memory_mb();
+  if (available_mb != 0 && memory_mb > available_mb) {
+    throw std::runtime_error("DPDK is to have " + std::to_string(memory_mb) +
+                             " MB, and this machine has " + std::to_string(available_mb) +
+                             " MB left: lower [workers] memory_mb, cpus or mtu");
+  }
+}
+
 std::string hugepage_command(size_t memory_mb) {
   const size_t pages = read_number("/proc/sys/vm/nr_hugepages") + (memory_mb + 1) / 2;
   return "echo " + std::to_string(pages) + " > /proc/sys/vm/nr_hugepages";
@@ -156,6 +166,7 @@ Eal::Eal(const EalConfig& config) {
     }
     notice_ = "going on without hugepages, slower. " + need;
   }
+  if (!hugepages_) check_memory(config.memory_mb);
   redirect_words(config.verbose);
   initialise(arguments(config, hugepages_));
 }
@@ -188,6 +199,15 @@ void enter_worker_thread(unsigned cpu) {
 }
 
 void leave_worker_thread() { rte_thread_unregister(); }
+
+size_t available_memory_mb() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  for (size_t kilobytes = 0; file >> name >> kilobytes; file.ignore(80, '\n')) {
+    if (name == "MemAvailable:") return kilobytes / 1024;
+  }
+  return 0;
+}
 
 uint64_t tsc_hz() { return rte_get_tsc_hz(); }
 

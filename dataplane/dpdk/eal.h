@@ -46,6 +46,9 @@ void clear_eal_words();
 void enter_worker_thread(unsigned cpu);
 void leave_worker_thread();
 
+// Memory that this machine has left; 0: not known.
+size_t available_memory_mb();
+
 // Rate of the time-stamp counter.
 uint64_t tsc_hz();
 
