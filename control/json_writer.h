@@ -16,7 +16,10 @@ namespace gmesp {
 
 class JsonWriter {
  public:
-  JsonWriter() : writer_(buffer_) { writer_.StartObject(); }
+  JsonWriter() : writer_(buffer_) {
+    writer_.SetMaxDecimalPlaces(3);
+    writer_.StartObject();
+  }
 
   JsonWriter& field(std::string_view key, std::string_view value) {
     write_key(key);
@@ -31,6 +34,12 @@ class JsonWriter {
     writer_.Uint64(value);
     return *this;
   }
+  // At most three decimals: what is measured is not known better.
+  JsonWriter& decimal(std::string_view key, double value) {
+    write_key(key);
+    writer_.Double(value);
+    return *this;
+  }
   // By its own name: a pointer or a number must not turn into true or false.
   JsonWriter& flag(std::string_view key, bool value) {
     write_key(key);
@@ -41,6 +50,9 @@ class JsonWriter {
   void start_array(std::string_view key) {
     write_key(key);
     writer_.StartArray();
+  }
+  void element(std::string_view value) {  // in an array
+    writer_.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
   }
   void end_array() { writer_.EndArray(); }
   void start_object(std::string_view key) {

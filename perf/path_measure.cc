@@ -28,8 +28,12 @@ Spread spread_of_rings(std::vector<uint64_t>& cycles) {
 }
 
 BothWays measure_paths(PathLoad& load, size_t rings) {
+  return measure_paths(load, rings, std::chrono::steady_clock::time_point::min());
+}
+
+BothWays measure_paths(PathLoad& load, size_t rings, std::chrono::steady_clock::time_point end) {
   Samples crypto, path;
-  for (size_t i = 0; i < rings; ++i) {
+  for (size_t i = 0; i < rings || std::chrono::steady_clock::now() < end; ++i) {
     path.add(load.run_path());
     crypto.add(load.run_crypto());
   }

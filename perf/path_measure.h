@@ -3,6 +3,7 @@
 // turns so that whatever disturbs the machine meets both.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -36,5 +37,7 @@ struct BothWays {
 
 // The load's traffic is set. `rings` rings of PathLoad::kRing packets through each.
 BothWays measure_paths(PathLoad& load, size_t rings);
+// At least `rings`, and then until `end`.
+BothWays measure_paths(PathLoad& load, size_t rings, std::chrono::steady_clock::time_point end);
 
 }  // namespace gmesp

@@ -20,4 +20,5 @@ forbid '#include [<"]intel-ipsec-mb' 'IPsec-MB belongs to crypto/' dataplane con
 forbid '#include [<"](dataplane|control)/' 'crypto/ depends on nothing here' crypto
 forbid '#include [<"]control/' 'dataplane/ does not know control/' dataplane
 forbid '#include [<"](tests|perf|tools)/' 'the engine does not know its users' crypto dataplane control
+forbid '#include [<"](tests|tools)/' 'perf/ measures the engine; tools/ may use it' perf
 exit $status

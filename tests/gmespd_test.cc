@@ -11,6 +11,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -33,7 +36,7 @@ const std::string kGmespd = GMESP_GMESPD;
 // A gmespd on its way or running, with both its streams.
 class Gmespd {
  public:
-  explicit Gmespd(const std::string& file) {
+  explicit Gmespd(const std::string& file, const char* option = nullptr) {
     int ends[2];
     if (pipe(ends) != 0) return;
     output_ = FileDescriptor(ends[0]);
@@ -42,7 +45,7 @@ class Gmespd {
     if (pid_ != 0) return;
     dup2(its_end.get(), STDOUT_FILENO);
     dup2(its_end.get(), STDERR_FILENO);
-    execl(kGmespd.c_str(), "gmespd", "-c", file.c_str(), nullptr);
+    execl(kGmespd.c_str(), "gmespd", "-c", file.c_str(), option, nullptr);
     _exit(127);
   }
   ~Gmespd() {
@@ -68,12 +71,18 @@ class Gmespd {
     return said;
   }
 
+  // -1: it did not end by itself.
   int stop(int signal) {
     kill(pid_, signal);
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    for (int i = 0; i < 1000; ++i) {
+      int status = 0;
+      if (waitpid(pid_, &status, WNOHANG) == pid_) {
+        pid_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+      }
+      usleep(10'000);
+    }
+    return -1;
   }
 
  private:
@@ -132,7 +141,9 @@ TEST_F(GmespdTest, ChecksAFileWithoutStarting) {
 }
 
 TEST_F(GmespdTest, KnowsUsageFromFailure) {
-  for (const std::string usage : {"", "-c", "--nonsense", "--check", "-c a b"}) {
+  for (const std::string usage :
+       {"", "-c", "--nonsense", "--check", "-c a b", "--json -c a", "--bench-seconds 1 -c a",
+        "--bench --bench-seconds 0", "--bench --check"}) {
     EXPECT_EQ(shell(kGmespd + " " + usage).status, 2) << usage;
   }
   EXPECT_EQ(shell(kGmespd + " --help").status, 0);
@@ -156,6 +167,66 @@ TEST_F(GmespdTest, SaysWhatMendsAConfigurationThatThisMachineCannotServe) {
     EXPECT_NE(outcome.output.find("gmespd: "), std::string::npos) << outcome.output;
     EXPECT_NE(outcome.output.find(row.said), std::string::npos) << outcome.output;
   }
+}
+
+TEST_F(GmespdTest, RefusesMoreMemoryThanTheMachineHas) {
+  const std::string file = good_config();
+  std::ifstream in(file);
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  text.insert(text.find("cpus"), "memory_mb = 1048576\n");
+  std::ofstream(file) << text;
+  const Outcome outcome = shell("timeout -k 5 60 " + kGmespd + " -c " + file);
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.output.find("DPDK is to have 1048576 MB, and this machine has "),
+            std::string::npos)
+      << outcome.output;
+}
+
+// A virtio_user device in server mode waits inside the driver, for ever.
+TEST_F(GmespdTest, EndsWhenItIsTerminatedBeforeItIsReady) {
+  const std::string peer = folder_ + "/vhost.sock";
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Gmespd gmespd(write_config("net_virtio_user0,server=1,path=" + peer, sched_getcpu()));
+    for (int i = 0; i < 3000 && !std::filesystem::exists(peer); ++i) usleep(10'000);
+    ASSERT_TRUE(std::filesystem::exists(peer)) << "the driver does not listen for its peer";
+    EXPECT_EQ(gmespd.stop(signal), 0);
+    const std::string said = gmespd.wait_for("before it was ready");
+    EXPECT_NE(said.find("before it was ready"), std::string::npos) << said;
+    EXPECT_FALSE(std::filesystem::exists(peer)) << "in the way of the next start";
+  }
+}
+
+// Capacity 100: with one SA and with 100, eight suites, two lengths, two directions.
+TEST_F(GmespdTest, MeasuresEverySuiteWithUpToTheConfiguredCapacity) {
+  const Outcome outcome = shell(kGmespd + " --bench --json --bench-seconds 1 -c " + good_config() +
+                                " 2>" + folder_ + "/words");
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  const auto report = nlohmann::json::parse(outcome.output);
+  EXPECT_EQ(report.at("machine").at("workers"), 1);
+  EXPECT_TRUE(report.at("left_out").empty());
+  std::set<std::string> cases;
+  for (const auto& path : report.at("paths")) {
+    std::ostringstream name;
+    for (const char* key : {"direction", "ip", "alg", "ealg", "bytes", "sas"}) {
+      name << path.at(key) << ' ';
+    }
+    cases.insert(name.str());
+    EXPECT_GT(path.at("crypto_cycles"), 10) << name.str();
+    EXPECT_GT(path.at("path_cycles"), 10) << name.str();
+    EXPECT_GT(path.at("mpps"), 0) << name.str();
+    EXPECT_NEAR(path.at("ratio"),
+                path.at("crypto_cycles").get<double>() / path.at("path_cycles").get<double>(),
+                0.01);
+  }
+  EXPECT_EQ(cases.size(), 64u);
+  EXPECT_EQ(report.at("paths").size(), 64u);
+}
+
+TEST_F(GmespdTest, ABenchThatIsCutShortFails) {
+  Gmespd gmespd(good_config(), "--bench");
+  const std::string said = gmespd.wait_for("ratio");
+  ASSERT_NE(said.find("ratio"), std::string::npos) << said;
+  EXPECT_EQ(gmespd.stop(SIGINT), 1);
 }
 
 TEST_F(GmespdTest, ServesUntilItIsTerminated) {

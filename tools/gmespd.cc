@@ -11,11 +11,16 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "control/config.h"
 #include "control/file_descriptor.h"
+#include "dataplane/dpdk/device_string.h"
+#include "tools/bench.h"
+#include "tools/early_stop.h"
 #include "tools/engine.h"
 #include "tools/privileges.h"
 
@@ -27,6 +32,9 @@ enum ExitStatus { kDone = 0, kFailed = 1, kUsage = 2 };
 struct Options {
   std::string file;
   bool check = false;
+  bool bench = false;
+  unsigned bench_seconds = 50;
+  bool json = false;
   bool verbose = false;
 };
 
@@ -57,10 +65,23 @@ void say_ready(const Config& config) {
   std::fflush(stdout);
 }
 
+// A virtio_user device in server mode leaves its socket when it does not end by itself.
+std::vector<std::string> files_of_drivers(const Config& config) {
+  std::vector<std::string> files;
+  for (const DeviceConfig& device : {config.access, config.host}) {
+    const DeviceString text(device.device);
+    const auto path = text.argument("path");
+    if (text.is_virtio_user() && path) files.emplace_back(*path);
+  }
+  return files;
+}
+
 void serve(const Config& config, bool verbose) {
   const FileDescriptor stop = stop_signals();
+  std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kDone, files_of_drivers(config));
   start_log(verbose);
   Engine engine(config, verbose);
+  early_stop.reset();  // from here on the control thread reads `stop`
   drop_privileges();
   for (const std::string& notice : engine.notices()) spdlog::warn("{}", notice);
   engine.start_workers();
@@ -70,14 +91,25 @@ void serve(const Config& config, bool verbose) {
   spdlog::info("stopping");
 }
 
+// A bench that was cut short is no result: unlike serve(), it then fails.
+void bench(const Config& config, BenchOptions options) {
+  const FileDescriptor stop = stop_signals();
+  const EarlyStop early_stop(stop.get(), kFailed, {});
+  run_bench(config, options);
+}
+
 int run(const Options& options) {
   try {
-    const Config config = read_config(options.file);
+    const Config config = options.file.empty() ? bench_defaults() : read_config(options.file);
     if (options.check) {
       std::printf("%s: ok\n", options.file.c_str());
       return kDone;
     }
-    serve(config, options.verbose);
+    if (options.bench) {
+      bench(config, {options.bench_seconds, options.json, options.verbose});
+    } else {
+      serve(config, options.verbose);
+    }
     return kDone;
   } catch (const ConfigError& error) {
     std::fprintf(stderr, "%s\n", error.what());  // FILE:LINE:COLUMN comes first, as editors read it
@@ -85,6 +117,23 @@ int run(const Options& options) {
     std::fprintf(stderr, "gmespd: %s\n", error.what());
   }
   return kFailed;
+}
+
+void declare(CLI::App& app, Options& options) {
+  app.add_option("-c", options.file, "configuration file (TOML)")->type_name("FILE");
+  CLI::Option* check = app.add_flag("--check", options.check, "validate the file and exit");
+  CLI::Option* bench = app.add_flag(
+      "--bench", options.bench,
+      "measure the packet paths on the configured CPUs, with up to [sa] capacity SAs, and exit; no "
+      "port is opened. Without -c: one CPU, a million SAs");
+  bench->excludes(check);
+  app.add_option("--bench-seconds", options.bench_seconds, "how long, about")
+      ->check(CLI::Range(1u, 3600u))
+      ->capture_default_str()
+      ->needs(bench);
+  app.add_flag("--json", options.json, "the bench's figures as JSON")->needs(bench);
+  app.add_flag("-v", options.verbose, "log more, and what DPDK says");
+  app.set_version_flag("--version", std::string("gmespd ") + GMESP_VERSION);
 }
 
 }  // namespace
@@ -95,12 +144,10 @@ int main(int argc, char** argv) {
   CLI::App app(
       "gmespd: IPsec ESP for the Gm reference point, between the access network and a SIP "
       "server");
-  app.add_option("-c", options.file, "configuration file (TOML)")->required()->type_name("FILE");
-  app.add_flag("--check", options.check, "validate the file and exit");
-  app.add_flag("-v", options.verbose, "log more, and what DPDK says");
-  app.set_version_flag("--version", std::string("gmespd ") + GMESP_VERSION);
+  gmesp::declare(app, options);
   try {
     app.parse(argc, argv);
+    if (options.file.empty() && !options.bench) throw CLI::RequiredError("-c");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? gmesp::kDone : gmesp::kUsage;
   }

@@ -29,7 +29,10 @@ class DeviceString {
   bool is_af_packet() const { return name().starts_with("net_af_packet"); }
   bool is_tap() const { return name().starts_with("net_tap"); }
   bool is_vhost() const { return name().starts_with("net_vhost"); }
-  bool is_virtio_user() const { return name().starts_with("virtio_user"); }
+  bool is_ring_link() const { return name().starts_with("net_ring_"); }  // ring_link.h
+  bool is_virtio_user() const {  // DPDK knows the driver by both names
+    return name().starts_with("virtio_user") || name().starts_with("net_virtio_user");
+  }
 
   // "acc0" of "net_af_packet0,iface=acc0" for key "iface".
   std::optional<std::string_view> argument(std::string_view key) const {

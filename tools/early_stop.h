@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What answers SIGINT, SIGTERM and SIGHUP while nobody serves yet. Starting can take long, or for
+// ever: a virtio_user device in server mode waits for its peer inside the driver, a large memory is
+// filled page by page. Nothing of that can be asked to stop, so the process ends.
+#pragma once
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/file_descriptor.h"
+
+namespace gmesp {
+
+class EarlyStop {
+ public:
+  // A signal on stop_fd (a signalfd) ends the process with `status`. `files` are what a driver may
+  // leave behind: those that are not there now are removed then. stop_fd outlives this object.
+  // Throws std::runtime_error or std::system_error without a descriptor or thread for it.
+  EarlyStop(int stop_fd, int status, const std::vector<std::string>& files);
+  // From now on stop_fd is the caller's to read; no signal is lost.
+  ~EarlyStop();
+  EarlyStop(const EarlyStop&) = delete;
+  EarlyStop& operator=(const EarlyStop&) = delete;
+
+ private:
+  void wait(int stop_fd, int status) const;
+
+  std::vector<std::string> our_files_;
+  FileDescriptor done_;
+  std::thread thread_;
+};
+
+}  // namespace gmesp
