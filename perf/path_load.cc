@@ -74,10 +74,25 @@ Key pattern_key(size_t bytes, size_t seed) {
   return Key(std::span(key).first(bytes));
 }
 
+// What tools/gmespd.toml has. Good packets never come near it.
+Policy gm_policy(bool ipv4) {
+  Policy policy;
+  policy.protected_ports.set(kUePort).set(kPcscfPort);
+  policy.own_prefixes = {*parse_prefix(ipv4 ? "198.51.100.1" : "2001:db8:ffff::1")};
+  const std::vector<PortRange> sip{{5060, 5060}};
+  policy.rules = {{"arp", true, true, Match::arp, {}, {}, true},
+                  {"neighbour-discovery", true, true, Match::nd, {}, {}, true},
+                  {"ping", true, true, Match::icmp_echo, {}, {}, true},
+                  {"initial-register-udp", true, true, Match::udp, sip, {}, true},
+                  {"initial-register-tcp", true, true, Match::tcp, sip, {}, true}};
+  return policy;
+}
+
 }  // namespace
 
 PathLoad::PathLoad(const Tables& tables)
     : tables_(tables),
+      policy_(gm_policy(tables.ipv4)),
       keys_(2 * tables.sas),
       sad_(tables.sas),
       spd_(tables.sas, 0x243f6a8885a308d3),
@@ -159,6 +174,21 @@ uint64_t PathLoad::time_path(Path& path) {
   const uint64_t cycles = __rdtsc() - begin;
   if (sent != kRing) throw std::logic_error("a packet was dropped");
   return cycles;
+}
+
+std::vector<PathLoad::Frame> PathLoad::make_esp() {
+  arm(next_path_);
+  std::vector<Frame> frames;
+  Burst& burst = bursts_[0];
+  for (size_t first = 0; first < kRing; first += Burst::kCapacity) {
+    source_.receive(first, Burst::kCapacity, burst);
+    outbound_.run(burst, __rdtsc());
+    for (const Packet& packet : burst)
+      frames.emplace_back(packet.data, packet.data + packet.length);
+    PacketSource::transmit(burst);
+  }
+  if (frames.size() != kRing) throw std::logic_error("a packet was dropped");
+  return frames;
 }
 
 PathLoad::Cycles PathLoad::run_crypto() {

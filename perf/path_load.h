@@ -49,6 +49,13 @@ class PathLoad {
   // MultiBuffer jobs between; their keys are prefetched one burst ahead.
   Cycles run_crypto();
 
+  // For benches of other packets than good ones: frames that the outbound path has made, kRing of
+  // them, and who receives them.
+  using Frame = std::vector<uint8_t>;
+  std::vector<Frame> make_esp();
+  Inbound& inbound() { return inbound_; }
+  const Counters& counters() const { return counters_; }
+
  private:
   void choose_ues();
   void install_sas();

@@ -22,10 +22,10 @@ std::string next_name() {
 
 }  // namespace
 
-FrameSource::FrameSource(size_t count, size_t frame_bytes)
-    : pool_(rte_pktmbuf_pool_create(next_name().c_str(), static_cast<unsigned>(count), 0, 0,
-                                    static_cast<uint16_t>(data_room_bytes(frame_bytes)),
-                                    SOCKET_ID_ANY)) {
+FrameSource::FrameSource(size_t count, size_t frame_bytes, size_t cached)
+    : pool_(rte_pktmbuf_pool_create(
+          next_name().c_str(), static_cast<unsigned>(count), static_cast<unsigned>(cached), 0,
+          static_cast<uint16_t>(data_room_bytes(frame_bytes)), SOCKET_ID_ANY)) {
   if (!pool_) throw std::runtime_error("no memory for " + std::to_string(count) + " buffers");
 }
 

@@ -16,9 +16,10 @@ namespace gmesp {
 
 class FrameSource {
  public:
-  // `count` buffers for frames of up to frame_bytes. EAL has started. Throws std::runtime_error
-  // when there is no memory for them.
-  FrameSource(size_t count, size_t frame_bytes);
+  // `count` buffers for frames of up to frame_bytes. EAL has started. A thread may keep up to one
+  // and a half times `cached` free ones to itself, as with a Device's pool. Throws
+  // std::runtime_error when there is no memory for them.
+  FrameSource(size_t count, size_t frame_bytes, size_t cached = 0);
 
   // A buffer with this frame, the caller's from now on: Port::transmit or release() takes it. One
   // thread at a time. Throws std::runtime_error when all buffers are out.

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What it costs to refuse a packet: TSC cycles through the inbound path, from receive to the buffer
+// back in its pool, beside a good AES-CBC + HMAC-SHA-1 packet of 256 bytes. The kinds take turns,
+// so that a disturbance meets all of them. Under a flood of refused packets this is what is left
+// of a worker.
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <deque>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/dpdk/arriving_packets.h"
+#include "dataplane/dpdk/eal.h"
+#include "dataplane/wire.h"
+#include "perf/path_load.h"
+
+namespace gmesp {
+namespace {
+
+using Frame = PathLoad::Frame;
+
+constexpr size_t kIpBytes = 256;
+constexpr size_t kRings = 300;
+// A replay comes later than its original: with a million SAs, when the caches have forgotten the
+// SA (131,000 others, 64 MB, came in between).
+constexpr size_t kReplayLag = 128;  // rings
+constexpr size_t kIpOffset = sizeof(EthernetHeader);
+constexpr size_t kEspOffset = kIpOffset + sizeof(Ipv6Header);
+constexpr double kLimit = 0.25;  // of a good packet
+
+template <typename Header>
+Header& header(Frame& frame, size_t offset) {
+  return *reinterpret_cast<Header*>(frame.data() + offset);
+}
+
+void set_spi(Frame& frame, uint32_t spi) { header<EspHeader>(frame, kEspOffset).spi = Be32(spi); }
+
+// From the UE, in clear, to this port.
+void make_cleartext(Frame& frame, uint16_t port) {
+  auto& ip = header<Ipv6Header>(frame, kIpOffset);
+  ip.next_header = Protocol::udp;
+  std::swap(ip.source, ip.destination);
+  const auto bytes = static_cast<uint16_t>(frame.size() - kEspOffset);
+  header<UdpHeader>(frame, kEspOffset) = {Be16(5062), Be16(port), Be16(bytes), Be16(0)};
+}
+
+void make_spoofed(Frame& frame) {  // our own address as the source
+  header<Ipv6Header>(frame, kIpOffset).next_header = Protocol::udp;
+}
+
+enum class From : uint8_t { new_ring, good_ring, old_ring };
+
+struct Kind {
+  const char* name;
+  Drop drop;
+  From from;  // what is spoiled; an SA's first packet in a while must meet a cold SA
+  void (*spoil)(Frame&);
+};
+
+// In this order: a packet with a bad ICV leaves its number free, and only what came before can be
+// a replay.
+constexpr size_t kGood = 0;
+constexpr size_t kBadIcv = 1;
+constexpr std::array<Kind, 10> kKinds = {{
+    {"good", Drop::kCount, From::good_ring, [](Frame&) {}},
+    {"bad_icv", Drop::icv_mismatch, From::new_ring, [](Frame& f) { f.back() ^= 1; }},
+    {"replayed", Drop::replayed, From::old_ring, [](Frame&) {}},
+    {"unknown_spi", Drop::unknown_spi, From::good_ring,
+     [](Frame& f) {
+       const uint32_t spi = header<EspHeader>(f, kEspOffset).spi.host();
+       set_spi(f, spi * 2654435761u | 0x80000000);  // any number; ours are below (INT-23)
+     }},
+    {"reserved_spi", Drop::reserved_spi, From::good_ring, [](Frame& f) { set_spi(f, 255); }},
+    {"runt", Drop::runt, From::good_ring,
+     [](Frame& f) { f.resize(kIpOffset + sizeof(Ipv6Header) / 2); }},
+    {"fragment", Drop::fragment, From::good_ring,
+     [](Frame& f) { header<Ipv6Header>(f, kIpOffset).next_header = Protocol::fragment; }},
+    {"cleartext_to_protected_port", Drop::cleartext_on_protected_port, From::good_ring,
+     [](Frame& f) { make_cleartext(f, 5063); }},
+    {"cleartext_without_rule", Drop::policy_default, From::good_ring,
+     [](Frame& f) { make_cleartext(f, 9999); }},
+    {"spoofed_source", Drop::spoofed_source, From::good_ring, make_spoofed},
+}};
+
+// Every packet of a ring has the same fate, or the figure is of something else.
+void check(const Kind& kind, const Counters& before, const Counters& after) {
+  const uint64_t count = kind.drop == Drop::kCount ? after.protected_in - before.protected_in
+                                                   : after[kind.drop] - before[kind.drop];
+  if (count != PathLoad::kRing) throw std::logic_error(std::string(kind.name) + " went elsewhere");
+}
+
+using Ring = std::vector<Frame>;
+using Cycles = std::array<double, kKinds.size()>;  // a packet, by kind
+
+class RejectBench {
+ public:
+  explicit RejectBench(size_t sas) : load_({Suite::sha1_aes_cbc, false, sas}) {
+    load_.set_traffic(kIpBytes, sas);
+  }
+
+  // The first quartile of the rings.
+  Cycles run() {
+    for (size_t i = 0; i < kReplayLag; ++i) {
+      rings_.push_back(load_.make_esp());
+      time(kKinds[kGood], rings_.back());
+    }
+    std::array<std::vector<uint64_t>, kKinds.size()> cycles;
+    for (size_t ring = 0; ring < kRings; ++ring) {
+      rings_.push_back(load_.make_esp());
+      for (size_t i = 0; i < kKinds.size(); ++i) {
+        cycles[i].push_back(time(kKinds[i], ring_for(kKinds[i].from)));
+      }
+      rings_.pop_front();
+    }
+    Cycles quartiles{};
+    for (size_t i = 0; i < kKinds.size(); ++i) {
+      std::nth_element(cycles[i].begin(), cycles[i].begin() + kRings / 4, cycles[i].end());
+      quartiles[i] = static_cast<double>(cycles[i][kRings / 4]) / PathLoad::kRing;
+    }
+    return quartiles;
+  }
+
+ private:
+  Ring ring_for(From from) {
+    if (from == From::new_ring) return load_.make_esp();
+    return from == From::old_ring ? rings_.front() : rings_.back();
+  }
+
+  uint64_t time(const Kind& kind, Ring ring) {
+    for (Frame& frame : ring) {
+      kind.spoil(frame);
+      queue_.arrive(frame);
+    }
+    const Counters before = load_.counters();
+    const uint64_t cycles = time_inbound();
+    check(kind, before, load_.counters());
+    return cycles;
+  }
+
+  uint64_t time_inbound() {
+    const uint64_t begin = __rdtsc();
+    for (size_t i = 0; i < PathLoad::kRing / Burst::kCapacity; ++i) {
+      queue_.receive(burst_);
+      load_.inbound().run(burst_, begin);
+      ArrivingPackets::transmit(burst_);
+    }
+    return __rdtsc() - begin;
+  }
+
+  PathLoad load_;
+  ArrivingPackets queue_{PathLoad::kRing, 1600};
+  Burst burst_;
+  std::deque<Ring> rings_;  // good ones, the oldest first
+};
+
+void print_json(const char* separator, size_t sas, const Cycles& cycles) {
+  std::printf("%s\"%zu\": {\"good_cycles\": %.1f, \"kinds\": {", separator, sas, cycles[kGood]);
+  separator = "";
+  for (size_t i = 0; i < kKinds.size(); ++i) {
+    if (i == kGood) continue;
+    std::printf("%s\"%s\": {\"cycles\": %.1f, \"share\": %.3f}", separator, kKinds[i].name,
+                cycles[i], cycles[i] / cycles[kGood]);
+    separator = ", ";
+  }
+  std::printf("}}");
+}
+
+void print_table(size_t sas, const Cycles& cycles) {
+  std::printf("%zu SAs\n", sas);
+  for (size_t i = 0; i < kKinds.size(); ++i) {
+    const double share = cycles[i] / cycles[kGood];
+    std::printf("  %-28s %6.0f %6.3f%s\n", kKinds[i].name, cycles[i], share,
+                i != kGood && i != kBadIcv && share > kLimit ? "  over the limit" : "");
+  }
+}
+
+void run(bool json) {
+  EalConfig config;
+  config.program = "reject_bench";
+  config.memory_mb = 32;
+  const Eal eal(config);
+  if (!json)
+    std::printf("TSC cycles a packet, and as a share of a good one (limit %.2f)\n", kLimit);
+  const char* separator = "{";
+  for (const size_t sas : {size_t{10'000}, size_t{1'000'000}}) {
+    const Cycles cycles = RejectBench(sas).run();
+    json ? print_json(separator, sas, cycles) : print_table(sas, cycles);
+    separator = ", ";
+  }
+  if (json) std::printf("}\n");
+}
+
+}  // namespace
+}  // namespace gmesp
+
+int main(int argc, char** argv) {
+  const bool json = argc == 2 && std::string_view(argv[1]) == "--json";
+  if (argc > 1 && !json) {
+    std::fprintf(stderr, "usage: %s [--json]\n", argv[0]);
+    return 2;
+  }
+  try {
+    gmesp::run(json);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "reject_bench: %s\n", error.what());
+    return 1;
+  }
+}
