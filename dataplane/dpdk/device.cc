@@ -89,9 +89,10 @@ void Device::attach() {
   const DeviceString device(complete_device(config_));
   const std::string name(device.name());
   clear_eal_words();
-  // A PCI device is there since EAL's scan; a virtual one is made now.
+  // A PCI device is there since EAL's scan, a wire's end since the wire; a virtual one is made now.
   const bool there = rte_eth_dev_get_port_by_name(name.c_str(), &attached_.id) == 0;
-  if (there && !device.is_pci()) fail(config_, "a device of this name is open already");
+  if (there && !device.is_pci() && !device.is_ring_link())
+    fail(config_, "a device of this name is open already");
   if (!there && (rte_dev_probe(device.text().c_str()) < 0 ||
                  rte_eth_dev_get_port_by_name(name.c_str(), &attached_.id) != 0)) {
     fail(config_, "cannot open it: " + eal_words() + ". " + remedy(device));
