@@ -33,8 +33,9 @@ class Port {
  public:
   Port() = default;  // no device: receives nothing (a worker without a queue of its own)
 
-  // Up to burst.room() frames; answers how many there were. Frames that the stages could not work on in place are counted and
-  // freed here (multi_segment, shared_buffer, no_room). rx_bytes is the classifier's to count.
+  // Up to burst.room() frames; answers how many there were. Frames that the stages could not work
+  // on in place are counted and freed here (multi_segment, shared_buffer, no_room). rx_bytes is the
+  // classifier's to count.
   size_t receive(Burst& burst, Counters& counters, PortCounters& port);
   // Sends everything and leaves the burst empty; what is longer than the MTU or not taken is
   // counted and freed. There is no second try: a worker that waits for a port serves nobody.
