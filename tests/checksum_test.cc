@@ -116,7 +116,7 @@ TEST(TransportChecksum, OtherProtocolsHaveNoneHere) {
 // The builder computes its checksums on its own.
 TEST(WriteChecksums, AreThoseOfTheSender) {
   for (const PacketBuilder& builder : {v4(), v6(), v4().ip_options(Bytes(8, 1))}) {
-    for (const size_t bytes : {0, 1, 17, 1400}) {
+    for (const size_t bytes : {0u, 1u, 17u, 1400u}) {
       const Frame expected = PacketBuilder(builder).udp(kUePort, kPcscfPort).payload(bytes).frame();
       Frame frame = expected;
       const bool options = frame[14] == 0x47;
