@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The jobs of a batch side by side by suite, in the order they came. It is too late here to
-// prefetch keys, which gains nothing within a batch (measured): the stage that finds the SA does.
-// Private to crypto/.
+// The jobs of a batch side by side by suite, in the order they came. Their keys were asked for
+// passes ago (Inbound::check_replay, Outbound::find_policy): within a batch it is too late
+// (measured). Private to crypto/.
 #pragma once
 
 #include <array>

@@ -39,7 +39,7 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
   burst.filter(counters_, [&](Packet& p) { return read_spi(p); });  // RFC 4303 2.1
   burst.filter(counters_, [&](Packet& p) { return find_sa(p); });   // 3.4.2
   burst.filter(
-      counters_, [&](Packet& p) { return check_length(p); },  // 2
+      counters_, [&](Packet& p) { return check_length(p); },  // RFC 4303 2
       [&](Packet& p) { return check_replay(p); });            // 3.4.3, before the ICV
   Jobs jobs;
   verify_and_decrypt(burst, jobs);  // 3.4.4

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A fixed array of many plain elements, all zero bytes at first, on its own pages (huge ones where
-// the kernel gives them): one TLB entry covers 32,000 SAs instead of 64. Made at start; element
+// the kernel gives them): one TLB entry covers 16,000 SAs instead of 32. Made at start; element
 // access is all that happens later. A page costs its first user a fault and the clearing of it,
 // 12 ms on a bad day (perf/README.md): populate() pays that at start.
 #pragma once

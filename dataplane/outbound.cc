@@ -12,13 +12,13 @@ namespace gmesp {
 
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
   burst.filter(
-      counters_, [&](Packet& p) { return demultiplex(p); },
+      counters_, [&](Packet& p) { return demultiplex(p); },                 // RFC 4301 5.1 step 1
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
 
 void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
-  for (Packet& p : burst) hash_addresses(p);
+  for (Packet& p : burst) hash_addresses(p);  // each pass asks for what the next one reads
   for (Packet& p : burst) find_candidate(p);
   burst.filter(counters_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
 
@@ -68,8 +68,7 @@ Verdict Outbound::demultiplex(Packet& packet) {
 }
 
 void Outbound::hash_addresses(Packet& packet) {
-  packet.address_hash = 0;
-  if (packet.kind != PacketKind::cleartext) return;
+  if (packet.kind != PacketKind::cleartext) return;  // outbound_sa stays null: no SA
   packet.address_hash = spd_.hash(source_address(packet), destination_address(packet));
   spd_.prefetch(packet.address_hash);
 }

@@ -2,6 +2,7 @@
 // The outbound packet path: what arrives on the host port and leaves on the access port.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 

@@ -41,8 +41,8 @@ struct Packet {
   uint8_t* data = nullptr;  // first byte of the Ethernet header
   union {
     InboundSa* inbound_sa = nullptr;  // set by Inbound's find_sa
-    OutboundSa* outbound_sa;          // set by Outbound's find_policy
-    uint64_t address_hash;            // before find_policy: where the Spd looks
+    uint64_t address_hash;  // from Outbound's hash_addresses to find_candidate: where the Spd looks
+    OutboundSa* outbound_sa;  // set by find_candidate, settled by find_policy
   };
   uint16_t length = 0;              // bytes from data to the frame's end
   uint16_t next_header_offset = 0;  // of the byte that names what starts at payload_offset
@@ -65,10 +65,11 @@ static_assert(sizeof(Packet) == 32, "two packets a cache line; a burst's views s
 // Gives the mbuf back to its pool. Only Burst and Port call it.
 void release(Packet& packet);
 
-// What the receiving device has computed of a packet, where it was asked to; said by the mbuf,
-// which receive has brought into the cache. The RSS hash, as it came:
+// What the receiving device found out about a packet, where it was asked to. Reads the mbuf, which
+// receive has brought into the cache.
+// Its RSS hash.
 std::optional<uint32_t> device_hash(const Packet& packet);
-// Its UDP or TCP checksum. Whoever has no reason to ask pays nothing.
+// Its verdict on the UDP or TCP checksum.
 enum class DeviceChecksum : uint8_t {
   unknown,
   good,

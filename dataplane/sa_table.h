@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A worker's SAs of one direction at the places the control thread gave them: the line every packet
-// needs, and at the same index the line with counters and undelivered events. SPI 0 marks a free
-// place.
+// A worker's SAs of one direction at the places the control thread gave them: the line that a
+// packet is checked by, and behind it the line with counters and undelivered events. SPI 0 marks a
+// free place.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +46,7 @@ class SaTable {
   void place(SaIndex index, const Sa& sa) {
     (*this)[index] = sa;
     SaRecord& record = this->record((*this)[index]);
-    SaRecord fresh;
+    SaRecord fresh;  // the list of deliver_events() may still hold this place (clear)
     fresh.queued = record.queued;
     fresh.next_pending = record.next_pending;
     record = fresh;

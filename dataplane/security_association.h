@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The SAs as a worker holds them (RFC 4301 4.4.2.1). Inbound and outbound are different types: an
-// inbound SA has no next sequence number, an outbound one no window. What a packet needs is one
-// cache line; what statistics and rare events need is a second line at the same index. Keys live in
-// the KeyStore.
+// inbound SA has no next sequence number, an outbound one no window. What a packet is checked by is
+// one cache line; what is counted of it, and its events, is a second line behind it (SaTable). Keys
+// live in the KeyStore.
 #pragma once
 
 #include <cstdint>
@@ -58,12 +58,11 @@ struct alignas(64) SaRecord {
   uint32_t icv_failures = 0;
   uint32_t selector_mismatches = 0;
   SaIndex next_pending{};  // list of SAs whose events wait for room in the event ring
-  uint8_t pending_events =
-      0;  // SaEventKind bits not yet delivered: a state event is never lost (DESIGN 2)
+  // SaEventKind bits not yet delivered: a state event is never lost (DESIGN 2).
+  uint8_t pending_events = 0;
   bool queued = false;  // in that list, whichever SA it was that put this place there
   // Room left for path MTU ageing and audit sampling.
 };
-static_assert(sizeof(SaRecord) == 64,
-              "counters share one line, apart from what every packet reads");
+static_assert(sizeof(SaRecord) == 64, "the second line of an SA");
 
 }  // namespace gmesp

@@ -30,16 +30,15 @@ std::array<std::array<uint32_t, 256>, 2> make_table() {
   return table;
 }
 const std::array<std::array<uint32_t, 256>, 2> kTable = make_table();
-}  // namespace
 
-namespace {
+// Of all address words, xored.
 uint32_t hash_of_folded(uint64_t folded) {
   folded ^= folded >> 32;
   folded ^= folded >> 16;
   return kTable[0][folded & 0xff] ^ kTable[1][folded >> 8 & 0xff];
 }
 
-// The same for a packet, from its own bytes: both addresses stand next to each other.
+// rss_hash of a packet's address pair, from its own bytes: the addresses stand next to each other.
 uint32_t rss_hash(const Packet& packet) {
   const uint8_t* const ip = packet.data + packet.ip_offset;
   uint64_t words[4] = {};

@@ -68,7 +68,6 @@ class SteeringMesh {
 
   explicit SteeringMesh(size_t workers);
   Ring& ring(size_t from, size_t to) { return rings_[from * workers_ + to]->ring; }
-  size_t workers() const { return workers_; }
   LearnedPorts& learned_ports() { return *learned_ports_; }
 
  private:

@@ -86,15 +86,20 @@ void Worker::prepare() {
 }
 
 size_t Worker::apply_commands(uint64_t now_tsc) {
-  // Not std::visit: clang does not carry the thread's role into a lambda.
   const size_t count = channel_.commands.pop(commands_.data(), commands_.size());
   const std::span<const SaCommand> commands(commands_.data(), count);
   prefetch_for(commands);
+  // Not std::visit: clang does not carry the thread's role into a lambda.
   for (const SaCommand& command : commands) {
-    if (const auto* in = std::get_if<InstallInbound>(&command)) apply(*in);
-    if (const auto* out = std::get_if<InstallOutbound>(&command)) apply(*out);
-    if (const auto* remove = std::get_if<DeleteSa>(&command)) apply(*remove, now_tsc);
-    if (const auto* query = std::get_if<QuerySa>(&command)) apply(*query, now_tsc);
+    if (const auto* in = std::get_if<InstallInbound>(&command)) {
+      apply(*in);
+    } else if (const auto* out = std::get_if<InstallOutbound>(&command)) {
+      apply(*out);
+    } else if (const auto* remove = std::get_if<DeleteSa>(&command)) {
+      apply(*remove, now_tsc);
+    } else if (const auto* query = std::get_if<QuerySa>(&command)) {
+      apply(*query, now_tsc);
+    }
   }
   return count;
 }

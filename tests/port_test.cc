@@ -597,13 +597,10 @@ TEST(DeviceRules, VirtualDevicesThatWouldStopFinishingChecksumsAreNotAsked) {
   }
 }
 
-TEST(DeviceRules, BuffersLieOnTheNodesOfTheWorkersThatReceive) {
+TEST(DeviceRules, BuffersAreCountedOnceForEachNodeOfTheWorkers) {
   DeviceConfig config{.name = "access", .device = "net_null0", .workers = 4};
-  EXPECT_EQ(memory_nodes(config, 4), std::vector<int>{});
   const size_t one_node_mb = Device::memory_mb(config);
   config.worker_nodes = {0, 1, 0, 1};
-  EXPECT_EQ(memory_nodes(config, 4), (std::vector<int>{0, 1}));
-  EXPECT_EQ(memory_nodes(config, 1), (std::vector<int>{0}));
   EXPECT_EQ(Device::memory_mb(config), 2 * one_node_mb);
 }
 

@@ -18,6 +18,8 @@
 
 #include "control/json_writer.h"
 #include "dataplane/dpdk/eal.h"
+#include "dataplane/index_table.h"
+#include "dataplane/security_association.h"
 #include "perf/path_measure.h"
 
 namespace gmesp {
@@ -63,7 +65,8 @@ std::vector<size_t> sa_counts(size_t capacity) {
 
 // Keys, both lines of an SA and its place in a look-up table, in both directions.
 size_t memory_mb(Suite suite, size_t sas, size_t workers) {
-  constexpr size_t kTableBytes = 128 + 2 * 16;
+  constexpr size_t kTableBytes =
+      sizeof(InboundSa) + sizeof(SaRecord) + IndexTable::bytes_per_entry();
   return workers * sas * 2 * (KeyStore::slot_bytes(suite) + kTableBytes) >> 20;
 }
 

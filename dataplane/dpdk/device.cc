@@ -7,6 +7,7 @@
 #include <rte_ethdev.h>
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "dataplane/dpdk/device_rules.h"
@@ -253,7 +254,8 @@ size_t Device::memory_mb(const DeviceConfig& config) {
                                             : (object + kPageBytes - 1) / kPageBytes * kPageBytes;
   constexpr size_t kMegabyte = size_t{1} << 20;
   // The pool of each node is enough for all workers: steering may take its buffers to any.
-  const size_t pools = std::max<size_t>(1, memory_nodes(config, config.workers).size());
+  const std::set<int> nodes(config.worker_nodes.begin(), config.worker_nodes.end());
+  const size_t pools = std::max<size_t>(1, nodes.size());
   return pools * (mbuf_count(config.workers) * bytes / kMegabyte + 1);
 }
 

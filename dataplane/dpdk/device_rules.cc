@@ -100,15 +100,6 @@ void check_interface_mtu(const DeviceConfig& config, unsigned index) {
   }
 }
 
-std::vector<int> memory_nodes(const DeviceConfig& config, size_t rx_queues) {
-  std::vector<int> nodes(config.worker_nodes.begin(),
-                         config.worker_nodes.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                           rx_queues, config.worker_nodes.size())));
-  std::sort(nodes.begin(), nodes.end());
-  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-  return nodes;
-}
-
 // net_af_packet is not given qpairs= unasked: with several the kernel reassembles IPv4 fragments
 // (PACKET_FANOUT_FLAG_DEFRAG), and the frame may come out longer than a ring slot.
 std::string queues_remedy(const DeviceString& device) {

@@ -37,8 +37,6 @@ bool leaves_checksums_unfinished(std::string_view driver);
 // Throws when the kernel's interface carries less than the MTU.
 void check_interface_mtu(const DeviceConfig& config, unsigned index);
 
-// The nodes of the workers that have one of the first rx_queues receive queues, each once.
-std::vector<int> memory_nodes(const DeviceConfig& config, size_t rx_queues);
 // Why a device that scatters frames over buffers is not taken; empty: it does not.
 std::string scatter_refusal(bool scattered, uint16_t mtu);
 
