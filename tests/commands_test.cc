@@ -357,6 +357,7 @@ TEST(Commands, WarnWhenADeviceDoesNotSpreadAsItClaims) {
       {"hardware (table written, 128 entries)", 901, 99, false},
       {"hardware (table written, 128 entries)", 900, 100, true},
       {"hardware (table written, 128 entries)", 499, 500, false},
+      {"hardware (table written, 128 entries); in software: UDP over IPv4", 500, 500, false},
       {"software: it has no RSS", 0, 5000, false},
   };
   for (const auto& row : rows) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What answers SIGINT, SIGTERM and SIGHUP while nobody serves yet. Starting can take long, or for
-// ever: a virtio_user device in server mode waits for its peer inside the driver, a large memory is
+// ever: a virtio_user device in server mode waits for its peer inside the driver, large tables are
 // filled page by page. Nothing of that can be asked to stop, so the process ends.
 #pragma once
 
@@ -14,8 +14,8 @@ namespace gmesp {
 
 class EarlyStop {
  public:
-  // A signal on stop_fd (a signalfd) ends the process with `status`. `files` are what a driver may
-  // leave behind: those that are not there now are removed then. stop_fd outlives this object.
+  // A signal on stop_fd (a signalfd) ends the process with `status`. `files` are what may be
+  // left behind: those that are not there now are removed then. stop_fd outlives this object.
   // Throws std::runtime_error or std::system_error without a descriptor or thread for it.
   EarlyStop(int stop_fd, int status, const std::vector<std::string>& files);
   // From now on stop_fd is the caller's to read; no signal is lost.

@@ -65,9 +65,10 @@ void say_ready(const Config& config) {
   std::fflush(stdout);
 }
 
-// A virtio_user device in server mode leaves its socket when it does not end by itself.
-std::vector<std::string> files_of_drivers(const Config& config) {
-  std::vector<std::string> files;
+// What stays when the process does not end by itself: our socket, and that of a virtio_user device
+// in server mode.
+std::vector<std::string> files_left_behind(const Config& config) {
+  std::vector<std::string> files{config.socket};
   for (const DeviceConfig& device : {config.access, config.host}) {
     const DeviceString text(device.device);
     const auto path = text.argument("path");
@@ -78,13 +79,13 @@ std::vector<std::string> files_of_drivers(const Config& config) {
 
 void serve(const Config& config, bool verbose) {
   const FileDescriptor stop = stop_signals();
-  std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kDone, files_of_drivers(config));
+  std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kDone, files_left_behind(config));
   start_log(verbose);
   Engine engine(config, verbose);
-  early_stop.reset();  // from here on the control thread reads `stop`
   drop_privileges();
   for (const std::string& notice : engine.notices()) spdlog::warn("{}", notice);
   engine.start_workers();
+  early_stop.reset();  // from here on the control thread reads `stop`
   say_ready(config);
   const AssumeRole role(control_thread);
   engine.run(stop.get());
