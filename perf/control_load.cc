@@ -101,12 +101,12 @@ void ControlLoad::install_traffic() {
 void ControlLoad::make_probes() {
   KeyStore keys(1);
   MultiBuffer multi_buffer;
-  FrameSource source(8, 2048);
+  FramePool pool(8, 2048);
   for (uint32_t ue = kSasPerProbe / 2; ue < shape_.ues; ue += kSasPerProbe) {
     const NewSa sa = bench_sa(Direction::in, ue, shape_.suite);
     const KeySlot slot = keys.store(sa.suite, Direction::out, sa.keys).value();
     probes_.push_back(protect_first(bench_frame(sa.selector, kIpBytes), sa.spi, sa.suite,
-                                    keys.at(slot), multi_buffer, source));
+                                    keys.at(slot), multi_buffer, pool));
     keys.release(slot, sa.suite);
   }
 }

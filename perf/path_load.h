@@ -13,9 +13,9 @@
 
 #include "crypto/key_store.h"
 #include "crypto/multi_buffer.h"
-#include "dataplane/dpdk/packet_source.h"
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
+#include "perf/dpdk/packet_source.h"
 
 namespace gmesp {
 

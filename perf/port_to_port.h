@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "dataplane/dpdk/ring_link.h"
 #include "dataplane/worker.h"
+#include "perf/dpdk/ring_link.h"
 
 namespace gmesp {
 

@@ -14,9 +14,9 @@
 #include <string_view>
 #include <vector>
 
-#include "dataplane/dpdk/arriving_packets.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/wire.h"
+#include "perf/dpdk/arriving_packets.h"
 #include "perf/path_load.h"
 
 namespace gmesp {

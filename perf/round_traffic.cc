@@ -59,7 +59,6 @@ void RoundTraffic::round(StormRecord* record) {
   const uint64_t begin = __rdtsc();
   worker_.poll();
   const uint64_t taken = __rdtsc() - begin;
-  rounds_.store(rounds_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (record == nullptr) return;
   record->poll_tsc.push_back(taken);
   if (!probing) return;
@@ -88,7 +87,7 @@ uint64_t RoundTraffic::accepted_probes() {
 
 void RoundTraffic::inject(Port& port, const Frame& frame) {
   Burst burst;
-  burst.push(source_.packet(frame));
+  burst.push(pool_.packet(frame));
   port.transmit(burst, wire_counters_, wire_);
 }
 
@@ -105,8 +104,8 @@ RoundTraffic::Total RoundTraffic::count() {
 }
 
 Frame protect_first(const Frame& plain, Spi spi, Suite suite, const uint8_t* key,
-                    MultiBuffer& multi_buffer, FrameSource& source) {
-  Packet packet = source.packet(plain);
+                    MultiBuffer& multi_buffer, FramePool& pool) {
+  Packet packet = pool.packet(plain);
   if (!classify(packet).is_pass()) throw std::logic_error("a frame was not understood");
   add_esp(packet, suite_info(suite), spi, SequenceNumber{1});
   EspJob job{key, packet.payload(), packet.payload_bytes(), suite, false};

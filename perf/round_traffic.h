@@ -12,10 +12,10 @@
 
 #include "crypto/key_store.h"
 #include "crypto/multi_buffer.h"
-#include "dataplane/dpdk/frame_source.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/thread_role.h"
 #include "dataplane/worker.h"
+#include "perf/dpdk/frame_pool.h"
 
 namespace gmesp {
 
@@ -61,8 +61,6 @@ class RoundTraffic {
   };
   // Takes the packets off the wire and counts; after run() has returned.
   Total count() ON(worker_thread);
-  // Rounds so far, of all packets.
-  uint64_t rounds() const { return rounds_; }
 
  private:
   void switch_to(StormRecord* record);
@@ -74,14 +72,13 @@ class RoundTraffic {
   WorkerChannel& channel_;
   Port access_;
   Port host_;
-  FrameSource source_{4 * kPackets, 2048};
+  FramePool pool_{4 * kPackets, 2048};
   Counters wire_counters_;  // of what the bench itself puts on the wire
   PortCounters wire_;
   std::atomic<bool> stop_{false};
   std::atomic<StormRecord*> wanted_{nullptr};
   std::atomic<StormRecord*> current_{nullptr};
   std::atomic<size_t> answered_{0};
-  std::atomic<uint64_t> rounds_{0};
   size_t tries_ = 0;  // of the probe at hand
   uint64_t accepted_ = 0;
   uint64_t page_faults_before_ = 0;
@@ -89,6 +86,6 @@ class RoundTraffic {
 
 // The first ESP packet (number 1) of an inbound SA: `plain` protected with a slot of `keys`.
 Frame protect_first(const Frame& plain, Spi spi, Suite suite, const uint8_t* key,
-                    MultiBuffer& multi_buffer, FrameSource& source);
+                    MultiBuffer& multi_buffer, FramePool& pool);
 
 }  // namespace gmesp

@@ -71,7 +71,7 @@ void inbound_look_up(benchmark::State& state) {
     for (size_t i = 0; i < kBurst; ++i) {
       found[i] = state.range(1) == kUnorderedMap ? map.find(static_cast<uint32_t>(burst[i]))->second
                                                  : sad->find(burst[i]);
-      if (state.range(1) == kPrefetch) __builtin_prefetch(found[i], 1);
+      if (state.range(1) == kPrefetch) sad->sas().prefetch(*found[i]);
     }
     for (size_t i = 0; i < kBurst; ++i) all_found &= found[i]->spi == burst[i];
   }

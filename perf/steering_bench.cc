@@ -12,8 +12,8 @@
 
 #include "dataplane/classify.h"
 #include "dataplane/dpdk/eal.h"
-#include "dataplane/dpdk/packet_source.h"
 #include "dataplane/steering.h"
+#include "perf/dpdk/packet_source.h"
 
 namespace gmesp {
 namespace {

@@ -14,11 +14,11 @@ forbid() {
     status=1
   fi
 }
-forbid '#include [<"]rte_' 'DPDK belongs to dataplane/dpdk/' \
-  crypto control tools perf $(ls -d dataplane/*.h dataplane/*.cc)
+forbid '#include [<"]rte_' 'DPDK belongs to dataplane/dpdk/ and perf/dpdk/' \
+  --exclude-dir=dpdk crypto control tools dataplane perf
 forbid '#include [<"]intel-ipsec-mb' 'IPsec-MB belongs to crypto/' dataplane control tools perf tests
 forbid '#include [<"](dataplane|control)/' 'crypto/ depends on nothing here' crypto
 forbid '#include [<"]control/' 'dataplane/ does not know control/' dataplane
 forbid '#include [<"](tests|perf|tools)/' 'the engine does not know its users' crypto dataplane control
-forbid '#include [<"](tests|tools)/' 'perf/ measures the engine; tools/ may use it' perf
+forbid '#include [<"](tests|tools)/' 'perf/ knows neither tests/ nor tools/' perf
 exit $status

@@ -17,6 +17,7 @@
 #include <iostream>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -25,14 +26,15 @@
 #include "control/json_writer.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/dpdk/eal.h"
-#include "dataplane/dpdk/frame_pool.h"
 #include "dataplane/dpdk/port.h"
+#include "perf/dpdk/frame_pool.h"
 #include "perf/pktgen/capture.h"
 
 namespace gmesp {
 namespace {
 
 constexpr size_t kBuffers = 16384;
+constexpr size_t kCachedBuffers = 256;
 constexpr uint64_t kMaxSendBurst = 32;
 constexpr size_t kStamps = size_t{1} << 20;        // frames on their way at a time
 constexpr size_t kMaxLatencies = size_t{1} << 22;  // of one trial; later ones are not kept
@@ -80,7 +82,7 @@ class Load {
         receive_device_(device("receive", options.receive, options.mtu)),
         send_(send_device_.port(0)),
         receive_(receive_device_.port(0)),
-        pool_(kBuffers, options.mtu + size_t{64}),
+        pool_(kBuffers, options.mtu + size_t{64}, kCachedBuffers),
         hz_(static_cast<double>(tsc_hz())),
         stamps_(kStamps) {
     latencies_.reserve(kMaxLatencies);
@@ -138,7 +140,9 @@ void Load::reset() {
 void Load::send(uint64_t first, uint64_t count) {
   Burst burst;
   for (uint64_t i = first; i < first + count; ++i) {
-    if (!pool_.push((*capture_)[i % capture_->size()], burst)) break;
+    const std::optional<Packet> packet = pool_.take((*capture_)[i % capture_->size()]);
+    if (!packet) break;
+    burst.push(*packet);
   }
   offered_ += count;
   const uint64_t before = send_counters_.tx_packets;

@@ -90,6 +90,11 @@ def show_look_ups(cases):
           [[*key, *times] for key, times in rows.items()])
 
 
+def show_steering(cases):
+    table("Finding a packet's worker: TSC cycles a packet", ["what", "cycles"],
+          [[parts[0].replace("_", " "), f"{case['cycles']:.1f}"] for parts, case in cases])
+
+
 def show_windows(cases):
     rows = {}
     for parts, case in cases:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/dpdk/ring_link.h"
+#include "perf/dpdk/ring_link.h"
 
 #include <rte_eth_ring.h>
 #include <rte_ring.h>
@@ -27,7 +27,7 @@ std::unique_ptr<rte_ring, RingLink::Deleter> RingLink::make_ring(const std::stri
 
 RingLink::RingLink(const std::string& name)
     : name_(name),
-      source_(kBuffers, kFrameBytes),
+      pool_(kBuffers, kFrameBytes),
       to_device_(make_ring("gmesp_to_" + name)),
       from_device_(make_ring("gmesp_from_" + name)) {
   if (!to_device_ || !from_device_) {
@@ -41,7 +41,7 @@ RingLink::RingLink(const std::string& name)
 }
 
 void RingLink::prepare(std::span<const uint8_t> frame) {
-  prepared_.reset(source_.packet(frame).mbuf);
+  prepared_.reset(pool_.packet(frame).mbuf);
 }
 
 bool RingLink::send() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Real mbufs without a device, for benches: frames are put into buffers of a pool, enter a burst as
-// a port's do, and leave it again. Not part of the engine.
+// a port's do, and leave it again.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/dpdk/packet_source.h"
+#include "perf/dpdk/packet_source.h"
 
 #include <rte_prefetch.h>
 

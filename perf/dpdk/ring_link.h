@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A wire inside the process, for benches: a net_ring device, and this object at its other end. What
-// is sent here the device receives, and the other way round. Not part of the engine.
+// is sent here the device receives, and the other way round.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "dataplane/dpdk/frame_source.h"
+#include "perf/dpdk/frame_pool.h"
 
 struct rte_mbuf;
 struct rte_ring;
@@ -43,7 +43,7 @@ class RingLink {
   static std::unique_ptr<rte_ring, Deleter> make_ring(const std::string& name);
 
   std::string name_;
-  FrameSource source_;
+  FramePool pool_;
   std::unique_ptr<rte_ring, Deleter> to_device_;
   std::unique_ptr<rte_ring, Deleter> from_device_;
   std::unique_ptr<rte_mbuf, Deleter> prepared_;

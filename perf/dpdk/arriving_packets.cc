@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/dpdk/arriving_packets.h"
+#include "perf/dpdk/arriving_packets.h"
 
 #include <rte_prefetch.h>
 
@@ -15,7 +15,7 @@ constexpr size_t kCached = 256;  // as of a Device
 }  // namespace
 
 ArrivingPackets::ArrivingPackets(size_t count, size_t frame_bytes)
-    : source_(count + 2 * kCached, frame_bytes, kCached) {
+    : pool_(count + 2 * kCached, frame_bytes, kCached) {
   queue_.reserve(count);
 }
 
