@@ -237,7 +237,11 @@ TEST_F(MkpcapTest, TheSeedDecidesKeysAndOrder) {
 }
 
 TEST_F(MkpcapTest, OnlyItsOwnerReadsTheKeys) {
+  // Also where everybody could read the file that was there, and with no more of it left.
+  std::ofstream(path("peer")) << std::string(10'000, 'x');
+  std::filesystem::permissions(path("peer"), std::filesystem::perms(0666));
   ASSERT_EQ(run("mkpcap ues 1 sa sa peer peer", "umask 0; ").status, 0);
+  EXPECT_EQ(sas("peer").size(), 2u);
   for (const char* name : {"sa", "peer"}) {
     struct stat status {};
     ASSERT_EQ(stat(path(name).c_str(), &status), 0);
@@ -268,6 +272,11 @@ TEST_F(MkpcapTest, RefusesWhatMakesNoSense) {
       {"ues 1 packets 9 plain f dir in", "leaves out"},
       {"ues 1 sa f dir up", "dir is in, out or both"},
       {"ues 1 sa f ip 5", "ip is 4 or 6"},
+      {"ues 1 sa f ip 0x4", "ip is 4 or 6"},
+      {"ues 1 sa f ip 06", "ip is 4 or 6"},
+      {"ues 1 sa f peer f", "sa and peer are the same file"},
+      {"ues 1 sa f peer ./f", "sa and peer are the same file"},
+      {"ues 1 packets 1 plain f ue-plain f", "plain and ue-plain are the same file"},
       {"ues 1 sa f bytes 63", "bytes is a number from 64 to 9000"},
       {"ues 1 sa f alg null", "not permitted"},
       {"ues 1 sa f alg sha", "alg is"},
@@ -283,6 +292,11 @@ TEST_F(MkpcapTest, RefusesWhatMakesNoSense) {
       {"ues 3 sa f ue 2001:db8::1 pcscf 2001:db8::3", "pcscf is among"},
       {"ues 1 sa f ue-mac 02:00:00:00:00", "ue-mac is six bytes"},
       {"ues 1 sa f ue-mac 02:00:00:00:00:011", "ue-mac is six bytes"},
+      {"ues 1 sa f ue-mac 02:00:00:00:00:1", "ue-mac is six bytes"},
+      {"ues 1 sa f ue-mac 02:00:00:00:00:+1", "ue-mac is six bytes"},
+      {"ues 1 sa f ue-mac '02:00:00:00:00: 1'", "ue-mac is six bytes"},
+      {"ues 1 sa f ue-mac 0x:00:00:00:00:01", "ue-mac is six bytes"},
+      {"ues 1 sa f ue-mac 02-00-00-00-00-01", "ue-mac is six bytes"},
   };
   for (const auto& row : rows) {
     const Outcome outcome = run(std::string("mkpcap ") + row.words);
@@ -306,6 +320,30 @@ TEST_F(MkpcapTest, LeavesNoHalfFileWhenTheDiskIsFull) {
   EXPECT_NE(device.output.find("\"code\":\"not_written\""), std::string::npos) << device.output;
   EXPECT_TRUE(std::filesystem::exists("/dev/full"));
   EXPECT_EQ(run("mkpcap ues 1 sa nowhere/f").status, 1);
+}
+
+TEST_F(MkpcapTest, ALinkToAFileIsTheSameFile) {
+  ASSERT_EQ(run("mkpcap ues 1 sa sa").status, 0);
+  std::filesystem::create_hard_link(path("sa"), path("link"));
+  const Outcome outcome = run("mkpcap ues 2 sa sa peer link");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_NE(outcome.output.find("the same file"), std::string::npos) << outcome.output;
+  EXPECT_EQ(sas("sa").size(), 2u) << "and it is as it was";
+}
+
+TEST_F(MkpcapTest, SaysOfPacketsOnlyWhereThereAreSome) {
+  EXPECT_EQ(run("mkpcap ues 3 sa f").output, "3 UEs, 6 SAs\n");
+  EXPECT_EQ(run("-j mkpcap ues 3 sa f").output, "{\"ues\":3,\"sas\":6}\n");
+  EXPECT_EQ(run("mkpcap ues 3 packets 9 plain f").output.find("3 UEs, 6 SAs, 9 packets of 256"),
+            0u);
+}
+
+TEST_F(MkpcapTest, FailsWhenItsWordsCannotBeWritten) {
+  for (const char* words : {"mkpcap ues 1 sa f >/dev/full", "-j mkpcap ues 1 sa f >/dev/full"}) {
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.status, 1) << words;
+    EXPECT_NE(outcome.output.find("to standard output"), std::string::npos) << outcome.output;
+  }
 }
 
 }  // namespace

@@ -109,10 +109,17 @@ const char* code_of(ExitStatus status) {
   }
 }
 
+// Earlier flushes may have failed: the stream remembers.
+ExitStatus all_written(ExitStatus status, const char* what) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  std::fprintf(stderr, "gmespctl: %s could not be written to standard output\n", what);
+  return ExitStatus::refused;
+}
+
 ExitStatus run_mkpcap(const Options& options) {
   const std::vector<std::string> words(options.words.begin() + 1, options.words.end());
   std::fputs(mkpcap(mkpcap_request(words), options.json).c_str(), stdout);
-  return ExitStatus::done;
+  return all_written(ExitStatus::done, "the files are there, but what they are");
 }
 
 ExitStatus run(const Options& options) {
@@ -129,12 +136,7 @@ ExitStatus run(const Options& options) {
     if (!file) throw UsageError("cannot read " + options.file);
     Session(options.socket, timeout, !options.json, printer).run_file(file.get());
   }
-  // Earlier flushes may have failed: the stream remembers.
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    std::fputs("gmespctl: the answers could not be written to standard output\n", stderr);
-    refused = true;
-  }
-  return refused ? ExitStatus::refused : ExitStatus::done;
+  return all_written(refused ? ExitStatus::refused : ExitStatus::done, "the answers");
 }
 
 // CLI::Range lets "nan" through: no comparison with it is true.

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "control/json_writer.h"
 #include "dataplane/esp.h"
@@ -81,15 +83,14 @@ Suite suite(const Values& values) {
 MacAddress mac(const Values& values, const std::string& name, const MacAddress& otherwise) {
   if (!values.has(name)) return otherwise;
   const std::string text = values.text(name);
-  unsigned byte[6];
-  int used = 0;
-  const int got = std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1],
-                              &byte[2], &byte[3], &byte[4], &byte[5], &used);
-  if (got != 6 || static_cast<size_t>(used) != text.size()) {
-    throw UsageError(name + " is six bytes in hexadecimal, 02:00:00:00:00:01");
-  }
   MacAddress address;
-  std::copy(byte, byte + 6, address.begin());
+  bool good = text.size() == 3 * address.size() - 1;
+  for (size_t i = 0; good && i < address.size(); ++i) {
+    const char* const digits = text.data() + 3 * i;
+    const auto [end, error] = std::from_chars(digits, digits + 2, address[i], 16);
+    good = error == std::errc{} && end == digits + 2 && (i + 1 == address.size() || *end == ':');
+  }
+  if (!good) throw UsageError(name + " is six bytes in hexadecimal, 02:00:00:00:00:01");
   return address;
 }
 
@@ -115,8 +116,8 @@ Address address(const Values& values, const std::string& name, bool ipv4, const 
 void set_addresses(const Values& values, TrafficPlan& plan) {
   bool ipv4 = false;
   if (values.has("ip")) {
-    ipv4 = values.number("ip", 6, 4, 6) == 4;
-    if (!ipv4 && values.text("ip") == "5") throw UsageError("ip is 4 or 6");
+    ipv4 = values.text("ip") == "4";
+    if (!ipv4 && values.text("ip") != "6") throw UsageError("ip is 4 or 6");
   } else if (values.has("ue") || values.has("pcscf")) {
     ipv4 = values.text(values.has("ue") ? "ue" : "pcscf").find(':') == std::string::npos;
   }
@@ -165,7 +166,7 @@ TrafficPlan plan_of(const Values& values) {
 void write_sas(const MkpcapRequest& request, const UeTraffic& traffic, const std::string& path,
                bool at_pcscf) {
   if (path.empty()) return;
-  OutputFile file(path, 0600);  // keys
+  OutputFile file(path, Readers::owner);  // keys
   for (uint32_t ue = 0; ue < request.plan.ues; ++ue) {
     if (request.in) {
       file.write(traffic.sa_command(ue, Sender::ue, at_pcscf ? Direction::in : Direction::out));
@@ -195,18 +196,42 @@ std::string summary(const MkpcapRequest& request, bool json) {
       plan.ip_bytes + uint64_t{esp_growth_bytes(suite_info(plan.suite), plan.ip_bytes - ip_header)};
   const uint64_t sas = uint64_t{plan.ues} * (request.in + request.out);
   if (json) {
-    return JsonWriter()
-               .field("ues", plan.ues)
-               .field("sas", sas)
-               .field("packets", plan.packets)
-               .field("ip_bytes", plan.ip_bytes)
-               .field("esp_ip_bytes", esp_bytes)
-               .finish() +
-           "\n";
+    JsonWriter writer;
+    writer.field("ues", plan.ues).field("sas", sas);
+    if (plan.packets != 0) {
+      writer.field("packets", plan.packets).field("ip_bytes", plan.ip_bytes);
+      writer.field("esp_ip_bytes", esp_bytes);
+    }
+    return writer.finish() + "\n";
   }
-  return std::to_string(plan.ues) + " UEs, " + std::to_string(sas) + " SAs, " +
-         std::to_string(plan.packets) + " packets of " + std::to_string(plan.ip_bytes) +
-         " bytes, as ESP " + std::to_string(esp_bytes) + "\n";
+  const std::string text = std::to_string(plan.ues) + " UEs, " + std::to_string(sas) + " SAs";
+  if (plan.packets == 0) return text + "\n";
+  return text + ", " + std::to_string(plan.packets) + " packets of " +
+         std::to_string(plan.ip_bytes) + " bytes, as ESP " + std::to_string(esp_bytes) + "\n";
+}
+
+// Also by another name: f and ./f, a link. What is written last would be all that is there.
+bool same_file(const std::string& a, const std::string& b) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (a == b || fs::equivalent(a, b, error)) return true;
+  const fs::path path = fs::weakly_canonical(fs::absolute(a), error);
+  return !error && path == fs::weakly_canonical(fs::absolute(b), error) && !error;
+}
+
+void refuse_one_file_twice(const MkpcapRequest& request) {
+  const std::pair<const char*, const std::string&> files[] = {{"sa", request.sa},
+                                                              {"peer", request.peer},
+                                                              {"esp", request.esp},
+                                                              {"plain", request.plain},
+                                                              {"ue-plain", request.ue_plain}};
+  for (const auto& [name, file] : files) {
+    for (const auto& [other_name, other] : files) {
+      if (name == other_name) break;
+      if (file.empty() || other.empty() || !same_file(file, other)) continue;
+      throw UsageError(std::string(other_name) + " and " + name + " are the same file");
+    }
+  }
 }
 
 }  // namespace
@@ -236,6 +261,7 @@ MkpcapRequest mkpcap_request(const std::vector<std::string>& words) {
       (!request.out && !request.plain.empty())) {
     throw UsageError("this dir leaves out the SAs of a capture file's packets");
   }
+  refuse_one_file_twice(request);
   return request;
 }
 

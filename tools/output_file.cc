@@ -37,14 +37,22 @@ static_assert(sizeof(FrameHeader) == 16, "pcap-savefile(5)");
 
 }  // namespace
 
-OutputFile::OutputFile(std::string path, mode_t mode) : path_(std::move(path)) {
-  const int fd = open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+OutputFile::OutputFile(std::string path, Readers readers) : path_(std::move(path)) {
+  constexpr mode_t kOwnerOnly = 0600;
+  const mode_t mode = readers == Readers::owner ? kOwnerOnly : 0644;
+  const int fd = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, mode);
   if (fd < 0) fail();
   file_.reset(fdopen(fd, "w"));
   if (!file_) {
     close(fd);
     fail();
   }
+  struct stat status {};
+  if (fstat(fd, &status) != 0) fail();
+  if (!S_ISREG(status.st_mode)) return;
+  // Rights before the old contents go: what cannot be made ours is left as it is.
+  if (readers == Readers::owner && fchmod(fd, kOwnerOnly) != 0) fail();
+  if (ftruncate(fd, 0) != 0) fail();
 }
 
 OutputFile::~OutputFile() {
@@ -70,7 +78,7 @@ void OutputFile::fail() const {
   throw OutputError("cannot write " + path_ + ": " + std::strerror(errno));
 }
 
-PcapFile::PcapFile(std::string path) : file_(std::move(path), 0644) {
+PcapFile::PcapFile(std::string path) : file_(std::move(path), Readers::everyone) {
   const FileHeader header;
   file_.write(&header, sizeof header);
 }

@@ -4,8 +4,6 @@
 // start of gmespctl 40 % longer (1.4 ms to 1.95 ms).
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -22,10 +20,13 @@ struct OutputError : std::runtime_error {
   using runtime_error::runtime_error;
 };
 
+enum class Readers : uint8_t { owner, everyone };
+
 class OutputFile {
  public:
-  // Replaces what is there. Throws OutputError, as everything here.
-  OutputFile(std::string path, mode_t mode);
+  // Replaces what is there; a regular file that only its owner is to read is made so, whoever could
+  // read it before. Throws OutputError, as everything here.
+  OutputFile(std::string path, Readers readers);
   ~OutputFile();  // without finish(): a regular file is removed
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
