@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -227,6 +228,25 @@ TEST_F(GmespdTest, ABenchThatIsCutShortFails) {
   const std::string said = gmespd.wait_for("ratio");
   ASSERT_NE(said.find("ratio"), std::string::npos) << said;
   EXPECT_EQ(gmespd.stop(SIGINT), 1);
+  const std::string ending = gmespd.wait_for("no result");
+  EXPECT_NE(ending.find("gmespd: the bench was ended by SIGINT: no result\n"), std::string::npos)
+      << ending;
+}
+
+TEST_F(GmespdTest, ABenchWhoseFiguresNobodyGetsFails) {
+  for (const char* form : {"", " --json"}) {
+    const Outcome full = shell("timeout -k 5 60 " + kGmespd + " --bench --bench-seconds 1 -c " +
+                               good_config() + form + " 2>&1 >/dev/full");
+    EXPECT_EQ(full.status, 1) << form;
+    EXPECT_NE(full.output.find("could not be written to standard output"), std::string::npos)
+        << full.output;
+  }
+  // It sees that its reader is gone after the first of eight suites.
+  const auto began = std::chrono::steady_clock::now();
+  const Outcome head = shell("timeout -k 5 60 " + kGmespd + " --bench --bench-seconds 32 -c " +
+                             good_config() + " | head -1");
+  EXPECT_NE(head.output.find("could not be written"), std::string::npos) << head.output;
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(24));
 }
 
 TEST_F(GmespdTest, ServesUntilItIsTerminated) {

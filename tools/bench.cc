@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <exception>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -168,6 +169,13 @@ const char* direction_name(Direction direction) {
   return direction == Direction::in ? "in" : "out";
 }
 
+// Earlier writes may have failed: the stream remembers.
+void flush_or_throw() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw std::runtime_error("the figures could not be written to standard output");
+  }
+}
+
 void print_head(const Config& config, const Eal& eal) {
   std::printf(
       "%zu worker%s, IPv6, %s; TSC cycles a packet (%.0f MHz), the first quartile of rings of "
@@ -176,7 +184,7 @@ void print_head(const Config& config, const Eal& eal) {
       config.cpus.size(), config.cpus.size() == 1 ? "" : "s",
       eal.hugepages() ? "hugepages" : "no hugepages", static_cast<double>(tsc_hz()) / 1e6,
       PathLoad::kRing, "suite", "way", "bytes", "SAs", "crypto", "path", "ratio", "Mpps");
-  std::fflush(stdout);
+  flush_or_throw();
 }
 
 void print_rows(const std::vector<Row>& rows) {
@@ -185,7 +193,7 @@ void print_rows(const std::vector<Row>& rows) {
                 direction_name(row.direction), row.traffic.bytes, row.traffic.sas,
                 row.crypto_cycles, row.path_cycles, row.ratio(), row.mpps);
   }
-  std::fflush(stdout);
+  flush_or_throw();
 }
 
 std::string as_json(const Config& config, const Eal& eal, const Report& report) {
@@ -252,10 +260,14 @@ void run_bench(const Config& config, const BenchOptions& options) {
     if (!options.json) print_rows(rows);
     report.rows.insert(report.rows.end(), rows.begin(), rows.end());
   }
-  if (options.json) return static_cast<void>(std::puts(as_json(config, eal, report).c_str()));
-  for (const std::string& sentence : report.left_out) {
-    std::printf("left out: %s\n", sentence.c_str());
+  if (options.json) {
+    std::puts(as_json(config, eal, report).c_str());
+  } else {
+    for (const std::string& sentence : report.left_out) {
+      std::printf("left out: %s\n", sentence.c_str());
+    }
   }
+  flush_or_throw();
 }
 
 }  // namespace gmesp

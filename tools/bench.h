@@ -17,7 +17,8 @@ struct BenchOptions {
 // million SAs.
 Config bench_defaults();
 
-// Prints to stdout. Throws std::runtime_error or std::system_error with what mends it.
+// Prints to stdout, and stops when nobody reads it. Throws std::runtime_error or std::system_error
+// with what mends it.
 void run_bench(const Config& config, const BenchOptions& options);
 
 }  // namespace gmesp

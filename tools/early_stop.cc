@@ -26,13 +26,13 @@ void say(const std::string& words) {
 
 }  // namespace
 
-EarlyStop::EarlyStop(int stop_fd, int status, const std::vector<std::string>& files)
+EarlyStop::EarlyStop(int stop_fd, const Ending& ending, const std::vector<std::string>& files)
     : done_(eventfd(0, EFD_CLOEXEC)) {
   if (!done_) throw std::runtime_error("no descriptor for signals: ulimit -n 256");
   for (const std::string& file : files) {
     if (!is_there(file)) our_files_.push_back(file);
   }
-  thread_ = std::thread(&EarlyStop::wait, this, stop_fd, status);
+  thread_ = std::thread(&EarlyStop::wait, this, stop_fd, ending);
 }
 
 EarlyStop::~EarlyStop() {
@@ -43,7 +43,7 @@ EarlyStop::~EarlyStop() {
 
 // No key is in memory yet that exit handlers would have to wipe, and they would wait for the
 // drivers.
-void EarlyStop::wait(int stop_fd, int status) const {
+void EarlyStop::wait(int stop_fd, Ending ending) const {
   pollfd ends[] = {{stop_fd, POLLIN, 0}, {done_.get(), POLLIN, 0}};
   while (poll(ends, 2, -1) < 0) {
   }
@@ -52,9 +52,9 @@ void EarlyStop::wait(int stop_fd, int status) const {
   if (read(stop_fd, &info, sizeof info) != sizeof info) return;
   for (const std::string& file : our_files_) unlink(file.c_str());
   const char* name = sigabbrev_np(static_cast<int>(info.ssi_signo));
-  say(std::string("gmespd: ended by SIG") + (name != nullptr ? name : "?") +
-      " before it was ready\n");
-  _exit(status);
+  say(std::string("gmespd: ") + ending.before + " SIG" + (name != nullptr ? name : "?") +
+      ending.after + "\n");
+  _exit(ending.status);
 }
 
 }  // namespace gmesp

@@ -12,19 +12,26 @@
 
 namespace gmesp {
 
+// The exit status, and what is said around the signal's name.
+struct Ending {
+  int status;
+  const char* before;
+  const char* after;
+};
+
 class EarlyStop {
  public:
-  // A signal on stop_fd (a signalfd) ends the process with `status`. `files` are what may be
+  // A signal on stop_fd (a signalfd) ends the process as `ending` says. `files` are what may be
   // left behind: those that are not there now are removed then. stop_fd outlives this object.
   // Throws std::runtime_error or std::system_error without a descriptor or thread for it.
-  EarlyStop(int stop_fd, int status, const std::vector<std::string>& files);
+  EarlyStop(int stop_fd, const Ending& ending, const std::vector<std::string>& files);
   // From now on stop_fd is the caller's to read; no signal is lost.
   ~EarlyStop();
   EarlyStop(const EarlyStop&) = delete;
   EarlyStop& operator=(const EarlyStop&) = delete;
 
  private:
-  void wait(int stop_fd, int status) const;
+  void wait(int stop_fd, Ending ending) const;
 
   std::vector<std::string> our_files_;
   FileDescriptor done_;

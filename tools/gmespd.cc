@@ -77,9 +77,13 @@ std::vector<std::string> files_left_behind(const Config& config) {
   return files;
 }
 
+constexpr Ending kNotReady{kDone, "ended by", " before it was ready"};
+constexpr Ending kNoResult{kFailed, "the bench was ended by", ": no result"};
+
 void serve(const Config& config, bool verbose) {
   const FileDescriptor stop = stop_signals();
-  std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kDone, files_left_behind(config));
+  std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kNotReady,
+                                      files_left_behind(config));
   start_log(verbose);
   Engine engine(config, verbose);
   drop_privileges();
@@ -95,7 +99,7 @@ void serve(const Config& config, bool verbose) {
 // A bench that was cut short is no result: unlike serve(), it then fails.
 void bench(const Config& config, BenchOptions options) {
   const FileDescriptor stop = stop_signals();
-  const EarlyStop early_stop(stop.get(), kFailed, {});
+  const EarlyStop early_stop(stop.get(), kNoResult, {});
   run_bench(config, options);
 }
 
