@@ -22,11 +22,19 @@ class Load:
                  "--cpu", str(test_bed.generator_cpu), "--send", send, "--receive", receive]
         if test_bed.options.link in ("vhost", "nic"):
             words.append("--hugepages")
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=subprocess.PIPE, text=True)
+        self._process = None
         test_bed.callback(self._stop)
+        for tries_left in reversed(range(bed.FANOUT_TRIES)):
+            self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=subprocess.PIPE, text=True)
+            try:
+                self._answer()
+                break
+            except bed.BenchError as error:
+                if tries_left == 0 or not bed.is_fanout_collision(str(error)):
+                    raise
+                self._stop()
         self.pid = self._process.pid
-        self._answer()
 
     def ask(self, words):
         self._process.stdin.write(words + "\n")
@@ -41,6 +49,8 @@ class Load:
         return answer
 
     def _stop(self):
+        if self._process is None:
+            return
         self._process.stdin.close()
         try:
             self._process.wait(10)
