@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "dataplane/dpdk/eal.h"
+#include "perf/bench_main.h"
 #include "perf/port_to_port.h"
 
 namespace gmesp {
@@ -112,16 +113,4 @@ void run(bool json) {
 }  // namespace
 }  // namespace gmesp
 
-int main(int argc, char** argv) {
-  const bool json = argc == 2 && std::string_view(argv[1]) == "--json";
-  if (argc > 1 && !json) {
-    std::fprintf(stderr, "usage: %s [--json]\n", argv[0]);
-    return 2;
-  }
-  try {
-    gmesp::run(json);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "latency_bench: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return gmesp::bench_main(argc, argv, gmesp::run); }

@@ -4,20 +4,6 @@
 #include <algorithm>
 
 namespace gmesp {
-namespace {
-
-struct Samples {
-  std::vector<uint64_t> in;
-  std::vector<uint64_t> out;
-
-  void add(const PathLoad::Cycles& cycles) {
-    in.push_back(cycles.in);
-    out.push_back(cycles.out);
-  }
-};
-
-}  // namespace
-
 Spread spread_of_rings(std::vector<uint64_t>& cycles) {
   std::sort(cycles.begin(), cycles.end());
   const auto at = [&cycles](size_t place) {

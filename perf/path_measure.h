@@ -12,6 +12,17 @@
 
 namespace gmesp {
 
+// TSC cycles of many rings.
+struct Samples {
+  std::vector<uint64_t> in;
+  std::vector<uint64_t> out;
+
+  void add(const PathLoad::Cycles& cycles) {
+    in.push_back(cycles.in);
+    out.push_back(cycles.out);
+  }
+};
+
 // TSC cycles a packet, over the rings measured. On a machine with other work many rings are
 // interrupted, so the first quartile stands for the undisturbed cost.
 struct Spread {

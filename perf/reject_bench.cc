@@ -16,6 +16,7 @@
 
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/wire.h"
+#include "perf/bench_main.h"
 #include "perf/dpdk/arriving_packets.h"
 #include "perf/path_load.h"
 
@@ -198,16 +199,4 @@ void run(bool json) {
 }  // namespace
 }  // namespace gmesp
 
-int main(int argc, char** argv) {
-  const bool json = argc == 2 && std::string_view(argv[1]) == "--json";
-  if (argc > 1 && !json) {
-    std::fprintf(stderr, "usage: %s [--json]\n", argv[0]);
-    return 2;
-  }
-  try {
-    gmesp::run(json);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "reject_bench: %s\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return gmesp::bench_main(argc, argv, gmesp::run); }

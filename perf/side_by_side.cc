@@ -28,16 +28,6 @@ struct TimedRing {
 };
 using Rings = std::vector<TimedRing>;
 
-struct Samples {
-  std::vector<uint64_t> in;
-  std::vector<uint64_t> out;
-
-  void add(const PathLoad::Cycles& cycles) {
-    in.push_back(cycles.in);
-    out.push_back(cycles.out);
-  }
-};
-
 void pin(unsigned cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
