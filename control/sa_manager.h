@@ -13,6 +13,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -58,6 +59,39 @@ struct SaFilter {
 // Where a list goes on: direction above bit 32, place below. Opaque to clients.
 using ListCursor = uint64_t;
 
+// Names one SA of either direction as long as it lives: direction above bit 32, place below.
+enum class SaHandle : uint64_t {};
+
+// Sets of SAs: who owns them is a number of the owner's (control/registration).
+using SetIndex = uint32_t;
+inline constexpr SetIndex kNoOwner = 0xffffffff;  // single-SA commands
+
+struct SaOfSet {
+  Direction direction{};
+  Spi spi{};
+  Selector selector;
+  AlternatePorts alternate;
+};
+
+// One slot for each direction: all SAs of a set have the same keys (SPEC 0.2).
+struct SetKeys {
+  Suite suite{};
+  KeySlot in{};
+  KeySlot out{};
+};
+
+// What a set's owner hears of its SAs.
+enum class SaNews : uint8_t {
+  installed,
+  rejected,  // by the worker: the SA is gone
+  promoted,
+  deleted,
+  first_use,  // again after each promotion; an event of before it never comes behind `promoted`
+  sequence_soft_limit,
+  sequence_exhausted,
+  icv_failures,  // 32 packets with a bad ICV, then at every doubling
+};
+
 struct SaUseNotice {
   Direction direction{};
   Spi spi{};
@@ -70,6 +104,7 @@ class SaManager {
   using Done = std::function<void(std::optional<Refusal>)>;
   using StatusDone = std::function<void(const SaEntry&, size_t worker, const SaStatus&)>;
   using FlushDone = std::function<void(size_t deleted)>;
+  using OwnerHandler = std::function<void(SetIndex owner, SaHandle sa, SaNews news)>;
   using UseHandler = std::function<void(const SaUseNotice&)>;
   // False: the row was not taken, the list is to go on with it.
   using Visitor = std::function<bool(Direction, size_t worker, const SaEntry&)>;
@@ -84,6 +119,18 @@ class SaManager {
   void query(const SaName& name, StatusDone done) ON(control_thread);
   // Every SA that is live now.
   void flush(FlushDone done) ON(control_thread);
+
+  // All SAs of a set or none: Refused comes before anything has changed. Keys go into one slot per
+  // direction, released by release_keys() when all SAs are gone. Outbound SAs are installed on
+  // standby. handles: as many as sas. What becomes of each is told to on_set_news().
+  SetKeys install_set(std::span<const SaOfSet> sas, Suite suite, const EspKeys& keys,
+                      SetIndex owner, std::span<SaHandle> handles) ON(control_thread);
+  void promote(SaHandle sa) ON(control_thread);    // of a set, live
+  void remove_sa(SaHandle sa) ON(control_thread);  // of a set, live
+  void release_keys(const SetKeys& keys) ON(control_thread);
+  void query(SaHandle sa, StatusDone done) ON(control_thread);  // live
+  bool has_inbound(Spi spi) const;
+  void on_set_news(OwnerHandler handler) { on_set_news_ = std::move(handler); }
 
   // Rows in the order of their places, from the cursor on. Looks at kScanLimit SAs at most, so that
   // a filter that fits few of a million costs nobody else anything. Nothing: that was all.
@@ -163,6 +210,7 @@ class SaManager {
   size_t with_window_off_ = 0;
   size_t with_unprotected_port_ = 0;
   UseHandler on_use_;
+  OwnerHandler on_set_news_;
 };
 
 }  // namespace gmesp

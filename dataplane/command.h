@@ -15,6 +15,13 @@
 
 namespace gmesp {
 
+// Second ports that an SA takes besides its selector's, in any combination with them; 0: none. Read
+// only where the selector itself does not match (SPEC 6, `selector ports-of-set`).
+struct AlternatePorts {
+  uint16_t source = Selector::kAnyPort;
+  uint16_t destination = Selector::kAnyPort;
+};
+
 struct InstallInbound {
   SaIndex index{};  // free at this worker, below its capacity
   Spi spi{};        // 256.. (RFC 4303 2.1), held by no other SA of this worker
@@ -25,6 +32,7 @@ struct InstallInbound {
   uint64_t* window_words =
       nullptr;  // ReplayWindow::outside_words(window) words, the sender's until Deleted
   Selector selector;
+  AlternatePorts alternate;
 };
 
 struct InstallOutbound {
@@ -34,6 +42,15 @@ struct InstallOutbound {
   Suite suite{};
   SequenceNumber last_sent{};  // 0 for a new SA
   Selector selector;
+  AlternatePorts alternate;
+  bool standby = false;  // behind SAs with an equal selector, until PromoteSa
+};
+
+// The SA's set has been taken into use (TS 24.229 5.2.2). in: its next packet is a first use again;
+// out: it is chosen before other SAs with an equal selector.
+struct PromoteSa {
+  Direction direction{};
+  SaIndex index{};
 };
 
 struct DeleteSa {

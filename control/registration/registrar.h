@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The life of registrations' SA sets (TS 33.203 7, TS 24.229 5.2.2; SPEC 2.4 to 2.7, 3 and 7.5) as
+// calls of the SIP layer:
+//
+//   registered()  SM1  REGISTER has come: ports, SPIs and algorithms agreed        -> offered
+//   challenge()   SM6  CK and IK have come: SAs usable before it answers (INT-53)  -> temporary
+//   response()    SM7  the protected REGISTER repeats what was agreed (INT-57)
+//   ok()          SM12 before the 200 OK leaves (PUB-03)                           -> established
+//   fail(), refresh(), remove()
+//
+// and, by itself: first use (PUB-04), deadlines (PUB-02, 05, 09). The same for both roles: a UE
+// makes the offer that a P-CSCF answers. Control thread only. Methods that refuse throw Refused and
+// have changed nothing; Done is called once, from the call or from a later SaManager::poll() or
+// tick().
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/refusal.h"
+#include "control/registration/negotiation.h"
+#include "control/registration/sa_set.h"
+#include "control/registration/security_agreement.h"
+#include "control/registration/set_event.h"
+#include "control/sa_manager.h"
+#include "crypto/key_material.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+struct RegistrarConfig {
+  SetForm form = SetForm::published;
+  SelectorRule selector = SelectorRule::strict;
+  Sha1KeyRule sha1_key = Sha1KeyRule::zero_bits;
+  NegotiationPolicy negotiation;
+  uint16_t port_ps = 5063;                    // role pcscf, fixed (SPEC 7.1)
+  std::vector<uint16_t> port_pc{5062, 5064};  // role pcscf, taken in turn
+  uint16_t ue_port_first = 32768;             // role ue: ports are random from this range (INT-46)
+  uint16_t ue_port_last = 60999;
+  uint32_t await_auth_s = 240;         // reg-await-auth (PUB-02)
+  uint32_t registration_grace_s = 30;  // on top of a registration's expiry (PUB-03)
+  uint32_t t1_ms = 2000;               // 64*T1 is what an old set lives (PUB-10)
+  uint32_t spi_quarantine_s = 256;     // at least twice 64*T1 (R19)
+  size_t max_sets = 3;                 // of one IMPI (INT-43)
+  size_t capacity = 65536;             // sets in all
+
+  std::chrono::milliseconds grace() const { return std::chrono::milliseconds(64 * int64_t{t1_ms}); }
+};
+
+inline constexpr size_t kMaxIdentityBytes = 255;  // of an IMPI or an IMPU
+inline constexpr size_t kMaxImpus = 8;            // of one registration
+
+struct RegisterCall {
+  Address ue;
+  Address pcscf;
+  std::string_view impi;
+  std::span<const std::string_view> impus;
+  std::optional<Address> contact;  // of the Contact header: must be ue (INT-42)
+  SetHandle over = kNoSet;         // the set that protected this REGISTER; kNoSet: it came in clear
+  std::optional<SelectorRule> selector;       // else as configured
+  const SecurityAgreement* client = nullptr;  // role pcscf: Security-Client
+  const SecurityAgreement* verify =
+      nullptr;  // with `over`: Security-Verify, compared when given (JNT-5)
+};
+
+struct RegisterAnswer {
+  SetHandle handle{};
+  SecurityAgreement ours;      // pcscf: Security-Server to send in SM6; ue: Security-Client for SM1
+  std::optional<Suite> suite;  // pcscf: chosen
+};
+
+enum class FailReason : uint8_t {
+  user_authentication,     // wrong RES (INT-62)
+  network_authentication,  // the UE refused the network (INT-63)
+  synchronisation,         // (INT-64)
+  unacceptable,            // the proposal, to the UE (INT-66)
+  timeout,                 // (INT-60)
+  other,
+};
+std::string_view name(FailReason reason);
+std::optional<FailReason> parse_fail_reason(std::string_view text);
+
+struct SetView;  // below
+
+// Where a packet came through, as the SIP layer sees it: its own socket and the packet's source.
+struct FlowEnds {
+  Address ue;
+  uint16_t ue_port = 0;
+  uint16_t pcscf_port = 0;  // 0: any
+};
+
+class Registrar {
+ public:
+  using Milliseconds = std::chrono::milliseconds;
+  using Clock = std::function<Milliseconds()>;  // monotonic
+  using Done = std::function<void(std::optional<Refusal>)>;
+
+  Registrar(const RegistrarConfig& config, SaManager& sas, KeyStore& keys, Clock clock);
+  ~Registrar();
+  Registrar(const Registrar&) = delete;
+  Registrar& operator=(const Registrar&) = delete;
+
+  RegisterAnswer registered(const RegisterCall& call) ON(control_thread);
+  // server: role ue, Security-Server of the 401; chosen: as answered by suite_of(). Refused when
+  // these keys were used before.
+  void challenge(SetHandle handle, ImsKey ck, ImsKey ik, const SecurityAgreement* server, Done done)
+      ON(control_thread);
+  // Role pcscf: SM7 has come over `handle`. Answers whether its suite encrypts (PRS-11); that it is
+  // integrity protected goes without saying (INT-58). A mismatch ends the set (INT-67): Refused
+  // says which header differs.
+  bool response(SetHandle handle, const SecurityAgreement* verify, const SecurityAgreement* client)
+      ON(control_thread);
+  // expires_s: of the 200 OK; 0: a deregistration.
+  void ok(SetHandle handle, uint32_t expires_s, Done done) ON(control_thread);
+  void fail(SetHandle handle, FailReason reason, Done done) ON(control_thread);
+  // 200 OK to a REGISTER over `handle` without a challenge (PUB-06).
+  void refresh(SetHandle handle, uint32_t expires_s) ON(control_thread);
+  // Deregistration of everything that the set's IMPI has, or of one set alone (`only`). It lives on
+  // for 64*T1 (PUB-07) unless `now`.
+  void remove(SetHandle handle, bool only, bool now, Done done) ON(control_thread);
+  void remove_all(Done done) ON(control_thread);  // sa flush all
+
+  // "Which registration did this packet come through" (INT-44, INT-49a): refused with
+  // no_such_flow, unknown_impu, other_impi, contact_differs.
+  SetHandle check(const FlowEnds& flow, std::string_view impi, std::string_view impu,
+                  std::optional<Address> contact) const ON(control_thread);
+
+  // What is known of a set; the views into it last until the next call.
+  SetView view(SetHandle handle) const ON(control_thread);
+  // Sets in a fixed order from the cursor on, of one UE or IMPI if given; visit answers false when
+  // the row was not taken. Nothing: that was all. Looks at kScanLimit sets at most.
+  static constexpr size_t kScanLimit = 65536;
+  struct Filter {
+    std::optional<Address> ue;
+    std::optional<std::string_view> impi;
+    std::optional<SetState> state;
+  };
+  std::optional<uint32_t> list(const Filter& filter, uint32_t from,
+                               const std::function<bool(const SetView&)>& visit) const
+      ON(control_thread);
+  size_t count(SetState state) const { return counts_[static_cast<size_t>(state)]; }
+  size_t registrations() const;
+
+  // The SIP layer names the sets it believes in, in as many calls as it likes; `session` 0 begins
+  // one (and ends another that was under way), the answer's names it from then on. Handles that no
+  // set has come back in `missing`. finish_reconcile() gives every set that was there at the
+  // beginning and was not named a deadline of `grace` and answers how many.
+  uint32_t reconcile(uint32_t session, std::span<const SetHandle> believed,
+                     std::vector<SetHandle>& missing) ON(control_thread);
+  size_t finish_reconcile(uint32_t session, Milliseconds grace) ON(control_thread);
+
+  // Deadlines. True: more are due than one call takes.
+  bool tick() ON(control_thread);
+  // Nobody hears an event that nobody asked for: one handler, which must not call back.
+  void on_event(SetEventHandler handler) { on_event_ = std::move(handler); }
+
+  const RegistrarConfig& config() const { return config_; }
+
+ private:
+  std::array<size_t, 4> counts_{};
+  SetEventHandler on_event_;
+  RegistrarConfig config_;
+};
+
+struct SetView {
+  SetHandle handle{};
+  SetState state{};
+  bool installing = false;  // between challenge() and its Done
+  bool in_use = false;      // a packet has come since it was established (PUB-04)
+  SetForm form{};
+  SelectorRule selector{};
+  std::optional<Suite> suite;  // role ue, offered: not known yet
+  SetEnd ue;
+  SetEnd pcscf;
+  std::string_view impi;
+  std::vector<std::string_view> impus;
+  SetHandle over = kNoSet;
+  std::chrono::milliseconds age{};
+  std::chrono::milliseconds left{};  // until the deadline
+  std::vector<SaHandle> sas;         // for SaManager::query(): empty while offered
+  SecurityAgreement ours;            // empty once established: header to send
+};
+
+}  // namespace gmesp
