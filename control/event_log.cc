@@ -16,6 +16,8 @@ std::string_view sentence(SaEventKind kind) {
       return "sequence numbers run out soon";
     case SaEventKind::sequence_exhausted:
       return "last sequence number used";
+    case SaEventKind::icv_failures:
+      return "many packets with a bad ICV";
   }
   return "event";
 }

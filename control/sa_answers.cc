@@ -5,6 +5,23 @@
 #include "control/sa_manager.h"
 
 namespace gmesp {
+namespace {
+
+SaNews news_of(SaEventKind kind) {
+  switch (kind) {
+    case SaEventKind::first_use:
+      return SaNews::first_use;
+    case SaEventKind::sequence_soft_limit:
+      return SaNews::sequence_soft_limit;
+    case SaEventKind::sequence_exhausted:
+      return SaNews::sequence_exhausted;
+    case SaEventKind::icv_failures:
+      break;
+  }
+  return SaNews::icv_failures;
+}
+
+}  // namespace
 
 bool SaManager::poll() {
   bool progress = false;
@@ -61,8 +78,12 @@ void SaManager::on_event(size_t worker, const SaEvent& event) {
     on_installed(*installed, worker);
   } else if (const auto* rejected = std::get_if<Rejected>(&event)) {
     const SaPlace place = inventory(rejected->direction).place(worker, rejected->index);
+    const SetIndex owner = inventory(rejected->direction)[place].owner;
     forget(rejected->direction, place);
-    finish(handle(rejected->direction, place), Refusal::rejected_by_worker);
+    tell(rejected->direction, place, owner, SaNews::rejected);
+  } else if (const auto* promoted = std::get_if<Promoted>(&event)) {
+    const SaPlace place = inventory(promoted->direction).place(worker, promoted->index);
+    tell(promoted->direction, place, inventory(promoted->direction)[place].owner, SaNews::promoted);
   } else if (const auto* deleted = std::get_if<Deleted>(&event)) {
     on_deleted(deleted->direction, inventory(deleted->direction).place(worker, deleted->index));
   } else if (const auto* status = std::get_if<SaStatus>(&event)) {
@@ -76,16 +97,17 @@ void SaManager::on_installed(const Installed& event, size_t worker) {
   SaInventory& inventory = this->inventory(event.direction);
   const SaPlace place = inventory.place(worker, event.index);
   set_state(event.direction, inventory[place], SaState::live);
-  finish(handle(event.direction, place), std::nullopt);
+  tell(event.direction, place, inventory[place].owner, SaNews::installed);
 }
 
 void SaManager::on_deleted(Direction direction, SaPlace place) {
   const bool flushed = inventory(direction)[place].flushed;
+  const SetIndex owner = inventory(direction)[place].owner;
   forget(direction, place);
   if (flushed) {
     --flush_left_;
   } else {
-    finish(handle(direction, place), std::nullopt);
+    tell(direction, place, owner, SaNews::deleted);
   }
 }
 
@@ -100,9 +122,14 @@ void SaManager::on_status(const SaStatus& event, size_t worker) {
 
 void SaManager::on_sa_use(const SaUse& event, size_t worker) {
   SaInventory& inventory = this->inventory(event.direction);
-  SaEntry& entry = inventory[inventory.place(worker, event.index)];
+  const SaPlace place = inventory.place(worker, event.index);
+  SaEntry& entry = inventory[place];
   entry.events = static_cast<uint8_t>(entry.events | static_cast<uint8_t>(event.kind));
-  if (on_use_) on_use_({event.direction, entry.spi, event.kind});
+  if (entry.owner != kNoOwner) {
+    tell(event.direction, place, entry.owner, news_of(event.kind));
+  } else if (on_use_) {
+    on_use_({event.direction, entry.spi, event.kind});
+  }
 }
 
 void SaManager::set_state(Direction direction, SaEntry& entry, SaState state) {
@@ -112,22 +139,25 @@ void SaManager::set_state(Direction direction, SaEntry& entry, SaState state) {
   entry.state = state;
 }
 
-// The worker holds nothing of this SA: its key is wiped, its place and identity are free.
+// The worker holds nothing of this SA: its key is wiped, its place and identity are free. Other SAs
+// of a set may still have the key.
 void SaManager::forget(Direction direction, SaPlace place) {
   SaInventory& inventory = this->inventory(direction);
   SaEntry& entry = inventory[place];
   if (direction == Direction::in && entry.window == ReplayWindow::kOff) --with_window_off_;
   if (local_port_is_unprotected(direction, entry.selector)) --with_unprotected_port_;
-  keys_.release(entry.key, entry.suite);
+  if (entry.owner == kNoOwner) keys_.release(entry.key, entry.suite);
   set_state(direction, entry, SaState::none);
   inventory.erase(place);
 }
 
-void SaManager::finish(Handle handle, std::optional<Refusal> refusal) {
+void SaManager::tell(Direction direction, SaPlace place, SetIndex owner, SaNews news) {
+  const Handle handle = this->handle(direction, place);
+  if (owner != kNoOwner) return on_set_news_(owner, SaHandle{handle}, news);
   const auto waiting = waiting_.find(handle);
   const Done done = std::move(waiting->second);
   waiting_.erase(waiting);
-  done(refusal);
+  done(news == SaNews::rejected ? std::optional(Refusal::rejected_by_worker) : std::nullopt);
 }
 
 }  // namespace gmesp

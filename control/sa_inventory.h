@@ -21,6 +21,10 @@ namespace gmesp {
 
 enum class SaState : uint8_t { none, installing, live, deleting };
 
+// Sets of SAs: who owns them is a number of the owner's (control/registration).
+using SetIndex = uint32_t;
+inline constexpr SetIndex kNoOwner = 0xffffffff;  // single-SA commands
+
 struct SaEntry {
   Selector selector;
   uint16_t window = 0;  // in: size of the replay window
@@ -31,6 +35,7 @@ struct SaEntry {
   SaState state = SaState::none;
   uint8_t events = 0;    // SaEventKind bits the worker has reported
   bool flushed = false;  // deleting, on behalf of a flush
+  SetIndex owner = kNoOwner;
 };
 static_assert(sizeof(SaEntry) == 64, "a million SAs: one line each");
 

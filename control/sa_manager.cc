@@ -6,13 +6,7 @@
 namespace gmesp {
 namespace {
 
-// What needs no look at the engine's state.
-void check(const NewSa& sa) {
-  const uint32_t least = sa.direction == Direction::in ? 256 : 1;
-  if (static_cast<uint32_t>(sa.spi) < least) throw Refused(Refusal::reserved_spi);
-  if (sa.selector.source.is_v4() != sa.selector.destination.is_v4()) {
-    throw Refused(Refusal::address_families_differ);
-  }
+void check_window(const NewSa& sa) {
   if (sa.window && sa.direction == Direction::out) {
     throw Refused(Refusal::invalid_value, "an outbound SA has no window");
   }
@@ -20,9 +14,6 @@ void check(const NewSa& sa) {
       (*sa.window < ReplayWindow::kMinSize || *sa.window > ReplayWindow::kMaxSize)) {
     throw Refused(Refusal::out_of_range, "window is 0 or 32..1024");
   }
-  const KeyError error = check_keys(sa.suite, sa.keys);
-  if (error == KeyError::weak_des_key) throw Refused(Refusal::weak_des_key);
-  if (error != KeyError::none) throw Refused(Refusal::wrong_key_length);
 }
 
 }  // namespace
@@ -40,63 +31,98 @@ SaManager::SaManager(const SaLimits& limits, const Policy& policy, const Steerin
 }
 
 void SaManager::add(const NewSa& sa, Done done) {
-  check(sa);
-  const SaPlace place = take_place(sa);
-  SaInventory& inventory = this->inventory(sa.direction);
-  set_state(sa.direction, inventory[place], SaState::installing);
-  if (inventory[place].window == ReplayWindow::kOff && sa.direction == Direction::in) {
-    ++with_window_off_;
-  }
-  if (local_port_is_unprotected(sa.direction, sa.selector)) ++with_unprotected_port_;
-  waiting_.emplace(handle(sa.direction, place), std::move(done));
-  submit(inventory.worker(place), install_command(sa, place));
-}
-
-// Refuses on identity and room; after that the SA has its place, key slot and window.
-SaPlace SaManager::take_place(const NewSa& sa) {
-  SaInventory& inventory = this->inventory(sa.direction);
-  if (inventory.find(sa.spi, sa.selector.destination)) throw Refused(Refusal::spi_in_use);
+  check_identity(sa.direction, sa.spi, sa.selector);
+  check_window(sa);
+  check_key_material(sa.suite, sa.keys);
   SaEntry entry;
   entry.selector = sa.selector;
   entry.spi = sa.spi;
   entry.suite = sa.suite;
   if (sa.direction == Direction::in) entry.window = sa.window.value_or(limits_.window);
-  const size_t worker = steering_.owner(sa.selector.source, sa.selector.destination);
-  const std::optional<SaPlace> place = inventory.insert(worker, entry);
-  if (!place) throw Refused(Refusal::capacity_reached);
-  const std::optional<KeySlot> key = keys_.store(sa.suite, sa.direction, sa.keys, worker);
-  if (!key) {
-    inventory.erase(*place);
-    throw Refused(Refusal::key_store_full);
+  const SaPlace place = take_place(sa.direction, entry);
+  SaInventory& inventory = this->inventory(sa.direction);
+  try {
+    inventory[place].key = store_key(sa.suite, sa.direction, sa.keys, inventory.worker(place));
+  } catch (...) {
+    inventory.erase(place);
+    throw;
   }
-  inventory[*place].key = *key;
+  waiting_.emplace(handle(sa.direction, place), std::move(done));
+  install(sa.direction, place, {.sequence = sa.sequence, .alternate = {}});
+}
+
+// Both need no look at the engine's state.
+void SaManager::check_identity(Direction direction, Spi spi, const Selector& selector) {
+  const uint32_t least = direction == Direction::in ? 256 : 1;
+  if (static_cast<uint32_t>(spi) < least) throw Refused(Refusal::reserved_spi);
+  if (selector.source.is_v4() != selector.destination.is_v4()) {
+    throw Refused(Refusal::address_families_differ);
+  }
+}
+
+void SaManager::check_key_material(Suite suite, const EspKeys& keys) {
+  const KeyError error = check_keys(suite, keys);
+  if (error == KeyError::weak_des_key) throw Refused(Refusal::weak_des_key);
+  if (error != KeyError::none) throw Refused(Refusal::wrong_key_length);
+}
+
+// Refuses on identity and room; after that the SA has its place and window.
+SaPlace SaManager::take_place(Direction direction, const SaEntry& entry) {
+  SaInventory& inventory = this->inventory(direction);
+  if (inventory.find(entry.spi, entry.selector.destination)) throw Refused(Refusal::spi_in_use);
+  const std::optional<SaPlace> place = inventory.insert(owner_worker(entry.selector), entry);
+  if (!place) throw Refused(Refusal::capacity_reached);
   return *place;
 }
 
-SaCommand SaManager::install_command(const NewSa& sa, SaPlace place) const {
-  const SaInventory& inventory = this->inventory(sa.direction);
+KeySlot SaManager::store_key(Suite suite, Direction direction, const EspKeys& keys, size_t worker) {
+  const std::optional<KeySlot> slot = keys_.store(suite, direction, keys, worker);
+  if (!slot) throw Refused(Refusal::key_store_full);
+  return *slot;
+}
+
+// Has place and key; from here on it counts.
+void SaManager::install(Direction direction, SaPlace place, const HowToInstall& how) {
+  SaEntry& entry = inventory(direction)[place];
+  set_state(direction, entry, SaState::installing);
+  if (direction == Direction::in && entry.window == ReplayWindow::kOff) ++with_window_off_;
+  if (local_port_is_unprotected(direction, entry.selector)) ++with_unprotected_port_;
+  submit(inventory(direction).worker(place), install_command(direction, place, how));
+}
+
+SaCommand SaManager::install_command(Direction direction, SaPlace place,
+                                     const HowToInstall& how) const {
+  const SaInventory& inventory = this->inventory(direction);
   const SaEntry& entry = inventory[place];
   const SaIndex index = inventory.index(place);
-  if (sa.direction == Direction::in) {
-    return InstallInbound{index,        entry.spi,   entry.key,          entry.suite,
-                          entry.window, sa.sequence, entry.window_words, entry.selector};
+  if (direction == Direction::in) {
+    return InstallInbound{index,        entry.spi,    entry.key,          entry.suite,
+                          entry.window, how.sequence, entry.window_words, entry.selector,
+                          how.alternate};
   }
-  return InstallOutbound{index, entry.spi, entry.key, entry.suite, sa.sequence, entry.selector};
+  return InstallOutbound{index,        entry.spi,      entry.key,     entry.suite,
+                         how.sequence, entry.selector, how.alternate, how.standby};
 }
 
 void SaManager::remove(const SaName& name, Done done) {
   const SaPlace place = find_live(name);
   SaInventory& inventory = this->inventory(name.direction);
+  if (inventory[place].owner != kNoOwner) throw Refused(Refusal::sa_of_set);
   set_state(name.direction, inventory[place], SaState::deleting);
   waiting_.emplace(handle(name.direction, place), std::move(done));
   submit(inventory.worker(place), DeleteSa{name.direction, inventory.index(place)});
 }
 
 void SaManager::query(const SaName& name, StatusDone done) {
-  const SaPlace place = find_live(name);
-  queries_.emplace(handle(name.direction, place), std::move(done));
-  const SaInventory& inventory = this->inventory(name.direction);
-  submit(inventory.worker(place), QuerySa{name.direction, inventory.index(place)});
+  query(SaHandle{handle(name.direction, find_live(name))}, std::move(done));
+}
+
+void SaManager::query(SaHandle sa, StatusDone done) {
+  const auto handle = static_cast<Handle>(sa);
+  queries_.emplace(handle, std::move(done));
+  const SaInventory& inventory = this->inventory(direction_of(handle));
+  const SaPlace place = place_of(handle);
+  submit(inventory.worker(place), QuerySa{direction_of(handle), inventory.index(place)});
 }
 
 void SaManager::flush(FlushDone done) {
@@ -106,7 +132,7 @@ void SaManager::flush(FlushDone done) {
     for (std::optional<SaPlace> place = inventory.next(0); place;
          place = inventory.next(static_cast<size_t>(*place) + 1)) {
       SaEntry& entry = inventory[*place];
-      if (entry.state != SaState::live) continue;
+      if (entry.state != SaState::live || entry.owner != kNoOwner) continue;
       set_state(direction, entry, SaState::deleting);
       entry.flushed = true;
       unsent_[inventory.worker(*place)].flushed.push_back(handle(direction, *place));

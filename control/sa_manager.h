@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The single-SA commands: what may be installed, on which worker, and when it is done. A command is
+// Commands about SAs: what may be installed, on which worker, and when it is done. A command is
 // checked whole before anything changes; an SA counts as installed when its worker serves packets
 // with it (INT-53), and as gone when the worker has forgotten it; only then are its keys wiped and
-// its SPI free. SA sets and the rules of IMS registration are not here.
+// its SPI free. Sets of SAs come and go by the same rules; which SAs a set has, and the rules of
+// IMS registration, are not here (control/registration).
 //
 // Methods that refuse throw Refused and have changed nothing; the callbacks are called from poll().
 #pragma once
@@ -62,10 +63,6 @@ using ListCursor = uint64_t;
 // Names one SA of either direction as long as it lives: direction above bit 32, place below.
 enum class SaHandle : uint64_t {};
 
-// Sets of SAs: who owns them is a number of the owner's (control/registration).
-using SetIndex = uint32_t;
-inline constexpr SetIndex kNoOwner = 0xffffffff;  // single-SA commands
-
 struct SaOfSet {
   Direction direction{};
   Spi spi{};
@@ -73,11 +70,12 @@ struct SaOfSet {
   AlternatePorts alternate;
 };
 
-// One slot for each direction: all SAs of a set have the same keys (SPEC 0.2).
+// One slot for each direction: all SAs of a set have the same keys (INT-09, PRS-02).
+inline constexpr KeySlot kNoKeySlot{0xffffffff};  // no SA of this direction
 struct SetKeys {
   Suite suite{};
-  KeySlot in{};
-  KeySlot out{};
+  KeySlot in = kNoKeySlot;
+  KeySlot out = kNoKeySlot;
 };
 
 // What a set's owner hears of its SAs.
@@ -117,7 +115,7 @@ class SaManager {
   void add(const NewSa& sa, Done done) ON(control_thread);
   void remove(const SaName& name, Done done) ON(control_thread);
   void query(const SaName& name, StatusDone done) ON(control_thread);
-  // Every SA that is live now.
+  // Every SA that is live now and of no set.
   void flush(FlushDone done) ON(control_thread);
 
   // All SAs of a set or none: Refused comes before anything has changed. Keys go into one slot per
@@ -168,6 +166,12 @@ class SaManager {
   const SaInventory& inventory(Direction direction) const {
     return direction == Direction::in ? inbound_ : outbound_;
   }
+  // What an SaEntry does not keep.
+  struct HowToInstall {
+    SequenceNumber sequence{};
+    AlternatePorts alternate;
+    bool standby = false;
+  };
   static Handle handle(Direction direction, SaPlace place) {
     return static_cast<Handle>(direction) << 32 | static_cast<uint32_t>(place);
   }
@@ -180,8 +184,18 @@ class SaManager {
   const Address& ue_of(Direction direction, const Selector& selector) const;
   bool passes(const SaFilter& filter, Direction direction, const SaEntry& entry) const;
 
-  SaPlace take_place(const NewSa& sa);
-  SaCommand install_command(const NewSa& sa, SaPlace place) const;
+  size_t owner_worker(const Selector& selector) const {
+    return steering_.owner(selector.source, selector.destination);
+  }
+  static void check_identity(Direction direction, Spi spi, const Selector& selector);
+  static void check_key_material(Suite suite, const EspKeys& keys);
+  static void check_set(std::span<const SaOfSet> sas, Suite suite, const EspKeys& keys);
+  SaPlace take_place(Direction direction, const SaEntry& entry);
+  KeySlot store_key(Suite suite, Direction direction, const EspKeys& keys, size_t worker);
+  KeySlot store_set_key(std::span<const SaOfSet> sas, Suite suite, Direction direction,
+                        const EspKeys& keys);
+  void install(Direction direction, SaPlace place, const HowToInstall& how) ON(control_thread);
+  SaCommand install_command(Direction direction, SaPlace place, const HowToInstall& how) const;
   void submit(size_t worker, const SaCommand& command) ON(control_thread);
   bool send_unsent(size_t worker) ON(control_thread);
 
@@ -192,7 +206,8 @@ class SaManager {
   void on_sa_use(const SaUse& event, size_t worker);
   void set_state(Direction direction, SaEntry& entry, SaState state);
   void forget(Direction direction, SaPlace place);
-  void finish(Handle handle, std::optional<Refusal> refusal);
+  // Tells whoever waits: the set's owner, or the command's Done.
+  void tell(Direction direction, SaPlace place, SetIndex owner, SaNews news);
 
   SaLimits limits_;
   const Policy& policy_;

@@ -15,13 +15,6 @@
 
 namespace gmesp {
 
-// Second ports that an SA takes besides its selector's, in any combination with them; 0: none. Read
-// only where the selector itself does not match (SPEC 6, `selector ports-of-set`).
-struct AlternatePorts {
-  uint16_t source = Selector::kAnyPort;
-  uint16_t destination = Selector::kAnyPort;
-};
-
 struct InstallInbound {
   SaIndex index{};  // free at this worker, below its capacity
   Spi spi{};        // 256.. (RFC 4303 2.1), held by no other SA of this worker
@@ -32,7 +25,7 @@ struct InstallInbound {
   uint64_t* window_words =
       nullptr;  // ReplayWindow::outside_words(window) words, the sender's until Deleted
   Selector selector;
-  AlternatePorts alternate;
+  AlternatePorts alternate{};
 };
 
 struct InstallOutbound {
@@ -42,7 +35,7 @@ struct InstallOutbound {
   Suite suite{};
   SequenceNumber last_sent{};  // 0 for a new SA
   Selector selector;
-  AlternatePorts alternate;
+  AlternatePorts alternate{};
   bool standby = false;  // behind SAs with an equal selector, until PromoteSa
 };
 
@@ -63,7 +56,7 @@ struct QuerySa {  // answered by SaStatus
   SaIndex index{};
 };
 
-using SaCommand = std::variant<InstallInbound, InstallOutbound, DeleteSa, QuerySa>;
+using SaCommand = std::variant<InstallInbound, InstallOutbound, PromoteSa, DeleteSa, QuerySa>;
 
 struct Installed {  // packets of this SA are served from now on (INT-53)
   Direction direction{};
@@ -76,6 +69,12 @@ struct Rejected {  // nothing was changed
   Direction direction{};
   SaIndex index{};
   InstallError error{};
+};
+
+// in: first_use of before comes before this, that of after behind it, and none gets lost between.
+struct Promoted {
+  Direction direction{};
+  SaIndex index{};
 };
 
 struct Deleted {  // the worker holds no reference to key, window words or index any more
@@ -95,13 +94,13 @@ struct SaStatus {
   uint32_t selector_mismatches = 0;
 };
 
-struct SaUse {  // unsolicited: first use, sequence soft limit, sequence exhausted
+struct SaUse {  // unsolicited
   Direction direction{};
   SaIndex index{};
   SaEventKind kind{};
 };
 
-using SaEvent = std::variant<Installed, Rejected, Deleted, SaStatus, SaUse>;
+using SaEvent = std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, SaUse>;
 
 static_assert(std::is_trivially_copyable_v<SaCommand> && std::is_trivially_copyable_v<SaEvent>,
               "what is copied through a ring must have no owner to forget");

@@ -122,7 +122,7 @@ void Inbound::verify_and_decrypt(Burst& burst, Jobs& jobs) {
 
 Verdict Inbound::check_icv(const Packet& packet, const EspJob& job) {
   if (job.good) return Verdict::pass();
-  ++record(packet).icv_failures;
+  sad_.sas().record_icv_failure(*packet.inbound_sa);
   return Verdict::drop(Drop::icv_mismatch);
 }
 
@@ -142,7 +142,7 @@ Verdict Inbound::check_selector(Packet& packet) {
   Flow flow;
   if (const Verdict v = read_flow(packet, upper, flow); !v.is_pass()) return v;
   const InboundSa& sa = *packet.inbound_sa;
-  if (!sa.selector.matches(flow)) {
+  if (!sa.selector.matches(flow) && !sa.selector.matches(flow, record(packet).alternate)) {
     ++record(packet).selector_mismatches;
     return Verdict::drop(Drop::selector_mismatch);
   }

@@ -4,6 +4,7 @@
 // free place.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -43,12 +44,13 @@ class SaTable {
   bool can_place(SaIndex index) const {
     return static_cast<size_t>(index) < capacity() && (*this)[index].spi == Spi{};
   }
-  void place(SaIndex index, const Sa& sa) {
+  void place(SaIndex index, const Sa& sa, const AlternatePorts& alternate = {}) {
     (*this)[index] = sa;
     SaRecord& record = this->record((*this)[index]);
     SaRecord fresh;  // the list of deliver_events() may still hold this place (clear)
     fresh.queued = record.queued;
     fresh.next_pending = record.next_pending;
+    fresh.alternate = alternate;
     record = fresh;
   }
   // Its events go, its place in their list stays until deliver_events() comes by: to look for it in
@@ -67,25 +69,40 @@ class SaTable {
     raise(sa, SaEventKind::first_use);
   }
 
+  // An event at the first burst of them and at every doubling: a flood makes few.
+  void record_icv_failure(Sa& sa) {
+    const uint32_t failures = ++record(sa).icv_failures;
+    if (failures >= kIcvFailureBurst && std::has_single_bit(failures)) {
+      queue(sa, SaEventKind::icv_failures);
+    }
+  }
+
   // A state event, of each kind once in the SA's life. It stays on the SA until deliver_events()
   // finds somebody to take it.
   void raise(Sa& sa, SaEventKind kind) {
     if ((sa.raised_events & static_cast<uint8_t>(kind)) != 0) return;
     sa.raised_events |= static_cast<uint8_t>(kind);
-    SaRecord& record = this->record(sa);
-    if (!record.queued) {
-      record.queued = true;
-      record.next_pending = first_pending_;
-      first_pending_ = index_of(sa);
-    }
-    record.pending_events |= static_cast<uint8_t>(kind);
+    queue(sa, kind);
+  }
+  // The next use is a first one again. One that nobody has heard of belongs to the time before and
+  // is not told any more.
+  void rearm_first_use(SaIndex index) {
+    Sa& sa = (*this)[index];
+    constexpr auto kOthers = static_cast<uint8_t>(~static_cast<uint8_t>(SaEventKind::first_use));
+    sa.raised_events &= kOthers;
+    record(sa).pending_events &= kOthers;
   }
 
+  // Deleted SAs leave their places in the list: after a storm of deletes it may have a million with
+  // nothing to deliver, each in no cache. Packets get their turn between; more than two bursts can
+  // queue in a poll.
+  static constexpr size_t kPlacesPerDelivery = 256;
+
   // deliver(SaIndex, SaEventKind) answers whether it took the event; false stops until the next
-  // call. True when nothing is left.
+  // call. True when every event offered was taken.
   template <typename Deliver>
   bool deliver_events(Deliver&& deliver) {
-    while (first_pending_ != kNoSa) {
+    for (size_t i = 0; i < kPlacesPerDelivery && first_pending_ != kNoSa; ++i) {
       SaRecord& record = entries_[static_cast<size_t>(first_pending_)].record;
       while (record.pending_events != 0) {
         const auto lowest = static_cast<uint8_t>(record.pending_events & -record.pending_events);
@@ -103,6 +120,15 @@ class SaTable {
     Sa sa;
     SaRecord record;
   };
+  void queue(Sa& sa, SaEventKind kind) {
+    SaRecord& record = this->record(sa);
+    if (!record.queued) {
+      record.queued = true;
+      record.next_pending = first_pending_;
+      first_pending_ = index_of(sa);
+    }
+    record.pending_events |= static_cast<uint8_t>(kind);
+  }
   static const Entry& entry_of(const Sa& sa) { return reinterpret_cast<const Entry&>(sa); }
   LargeArray<Entry> entries_;
   SaIndex first_pending_ = kNoSa;

@@ -13,7 +13,7 @@ std::optional<InstallError> Sad::install(const InstallInbound& command) {
   sa.window = ReplayWindow(command.window, command.seen, command.window_words);
   sa.selector = command.selector;
   sa.suite = command.suite;
-  sas_.place(command.index, sa);
+  sas_.place(command.index, sa, command.alternate);
   by_spi_.insert(key(command.spi), command.index);
   return std::nullopt;
 }

@@ -38,8 +38,9 @@ struct alignas(64) OutboundSa {
   SaIndex next{};              // the next SA of this address pair, less specific or older (Spd)
   Selector selector;           // destination: the UE in role pcscf
   Suite suite{};
-  uint8_t raised_events = 0;  // SaEventKind bits; each is raised once
-  // 8 bytes left: path MTU and IPv4 identification of fragments.
+  uint8_t raised_events = 0;         // SaEventKind bits; each is raised once
+  bool has_alternate_ports = false;  // in its record
+  // 7 bytes left: path MTU and IPv4 identification of fragments.
 };
 static_assert(sizeof(OutboundSa) == 64, "one line per packet: SPI, key slot, number, selector");
 
@@ -47,7 +48,14 @@ static_assert(sizeof(OutboundSa) == 64, "one line per packet: SPI, key slot, num
 constexpr uint32_t kSequenceSoftLimit = 0xf0000000;  // 268 million packets before the hard stop
 constexpr uint32_t kSequenceHardLimit = 0xffffffff;  // the last number that is sent
 
-enum class SaEventKind : uint8_t { first_use = 1, sequence_soft_limit = 2, sequence_exhausted = 4 };
+enum class SaEventKind : uint8_t {
+  first_use = 1,
+  sequence_soft_limit = 2,
+  sequence_exhausted = 4,
+  icv_failures = 8,  // kIcvFailureBurst of them, then at every doubling
+};
+// One bad packet tells nothing; this many are somebody's keys or somebody's attack.
+constexpr uint32_t kIcvFailureBurst = 32;
 
 // Second line. Only the worker touches it; the control thread asks by command (QuerySa).
 struct alignas(64) SaRecord {
@@ -61,6 +69,7 @@ struct alignas(64) SaRecord {
   // SaEventKind bits not yet delivered: a state event is never lost (DESIGN 2).
   uint8_t pending_events = 0;
   bool queued = false;  // in that list, whichever SA it was that put this place there
+  AlternatePorts alternate;
   // Room left for path MTU ageing and audit sampling.
 };
 static_assert(sizeof(SaRecord) == 64, "the second line of an SA");

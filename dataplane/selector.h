@@ -24,6 +24,15 @@ struct Flow {
   Protocol protocol = Protocol::none;
 };
 
+// Second ports that an SA takes besides its selector's, in any combination with them; 0: none. Read
+// only where the selector itself does not match (SPEC 6, `selector ports-of-set`).
+struct AlternatePorts {
+  uint16_t source = 0;
+  uint16_t destination = 0;
+
+  bool any() const { return (source | destination) != 0; }
+};
+
 struct Selector {
   static constexpr uint16_t kAnyPort = 0;
   static constexpr Protocol kAnyProtocol =
@@ -39,9 +48,14 @@ struct Selector {
     return std::memcmp(this, &flow, kAddressPairBytes) == 0 &&
            (source_port == kAnyPort || source_port == flow.source_port) &&
            (destination_port == kAnyPort || destination_port == flow.destination_port) &&
-           (protocol == kAnyProtocol
-                ? flow.protocol == Protocol::udp || flow.protocol == Protocol::tcp
-                : protocol == flow.protocol);
+           takes_protocol_of(flow);
+  }
+  // The same with the SA's second ports.
+  bool matches(const Flow& flow, const AlternatePorts& alternate) const {
+    return std::memcmp(this, &flow, kAddressPairBytes) == 0 &&
+           takes_port(source_port, alternate.source, flow.source_port) &&
+           takes_port(destination_port, alternate.destination, flow.destination_port) &&
+           takes_protocol_of(flow);
   }
 
   // Order among the SAs of one address pair: ports decide before the protocol. 0 (least specific)
@@ -49,6 +63,16 @@ struct Selector {
   int specificity() const {
     return 2 * ((source_port != kAnyPort) + (destination_port != kAnyPort)) +
            (protocol != kAnyProtocol);
+  }
+
+ private:
+  static bool takes_port(uint16_t own, uint16_t second, uint16_t port) {
+    return own == kAnyPort || port == own || (second != kAnyPort && port == second);
+  }
+  bool takes_protocol_of(const Flow& flow) const {
+    return protocol == kAnyProtocol
+               ? flow.protocol == Protocol::udp || flow.protocol == Protocol::tcp
+               : protocol == flow.protocol;
   }
 };
 

@@ -48,10 +48,16 @@ OutboundSa* Spd::find_in_chain(OutboundSa* candidate, const Flow& flow) {
     // Another pair with the same tag: 31 bits and a bucket agree.
     index = find_first(hash(flow.source, flow.destination), flow.source, flow.destination);
   }
-  while (index != kNoSa) {
-    OutboundSa& sa = sas_[index];
+  bool has_alternate_ports = false;
+  for (SaIndex at = index; at != kNoSa; at = sas_[at].next) {
+    OutboundSa& sa = sas_[at];
     if (sa.selector.matches(flow)) return &sa;
-    index = sa.next;
+    has_alternate_ports |= sa.has_alternate_ports;
+  }
+  if (!has_alternate_ports) return nullptr;
+  for (SaIndex at = index; at != kNoSa; at = sas_[at].next) {
+    OutboundSa& sa = sas_[at];
+    if (sa.selector.matches(flow, sas_.record(sa).alternate)) return &sa;
   }
   return nullptr;
 }
@@ -69,28 +75,46 @@ std::optional<InstallError> Spd::install(const InstallOutbound& command) {
   sa.last_sent = command.last_sent;
   sa.selector = command.selector;
   sa.suite = command.suite;
-  sa.next = kNoSa;
-  sas_.place(command.index, sa);
-  if (first == kNoSa) {
-    by_addresses_.insert(key(hash), command.index);
-    return std::nullopt;
-  }
-  const auto precedes = [&](SaIndex other) {
-    return selector.specificity() >= sas_[other].selector.specificity();
-  };
-  if (precedes(first)) {
-    sas_[command.index].next = first;
-    by_addresses_.replace(key(hash), first, command.index);
-    return std::nullopt;
-  }
-  SaIndex before = first;
-  while (sas_[before].next != kNoSa && !precedes(sas_[before].next)) before = sas_[before].next;
-  sas_[command.index].next = sas_[before].next;
-  sas_[before].next = command.index;
+  sa.has_alternate_ports = command.alternate.any();
+  sas_.place(command.index, sa, command.alternate);
+  link(command.index, command.standby);
   return std::nullopt;
 }
 
+void Spd::prefer(SaIndex index) {
+  unlink(index);
+  link(index, false);
+}
+
 void Spd::remove(SaIndex index) {
+  unlink(index);
+  sas_.clear(index);
+}
+
+void Spd::link(SaIndex index, bool standby) {
+  OutboundSa& sa = sas_[index];
+  const uint64_t hash = this->hash(sa.selector.source, sa.selector.destination);
+  const SaIndex first = find_first(hash, sa.selector.source, sa.selector.destination);
+  const int specificity = sa.selector.specificity();
+  const auto precedes = [&](SaIndex other) {
+    const int others = sas_[other].selector.specificity();
+    return standby ? specificity > others : specificity >= others;
+  };
+  if (first == kNoSa) {
+    sa.next = kNoSa;
+    by_addresses_.insert(key(hash), index);
+  } else if (precedes(first)) {
+    sa.next = first;
+    by_addresses_.replace(key(hash), first, index);
+  } else {
+    SaIndex before = first;
+    while (sas_[before].next != kNoSa && !precedes(sas_[before].next)) before = sas_[before].next;
+    sa.next = sas_[before].next;
+    sas_[before].next = index;
+  }
+}
+
+void Spd::unlink(SaIndex index) {
   const Selector& selector = sas_[index].selector;
   const uint64_t hash = this->hash(selector.source, selector.destination);
   const SaIndex first = find_first(hash, selector.source, selector.destination);
@@ -104,7 +128,6 @@ void Spd::remove(SaIndex index) {
   } else {
     by_addresses_.remove(key(hash), index);
   }
-  sas_.clear(index);
 }
 
 }  // namespace gmesp

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Outbound policy of one worker (RFC 4301 4.4.1): which SA protects a flow. The address pair leads
 // to that UE's few SAs (INT-30: at most 6 outbound), kept in order: the most specific selector
-// first, ports before protocol, then the latest added; deleting one falls back to the one before.
+// first, ports before protocol, then the latest preferred or added; deleting one falls back to the
+// one before. A flow that no selector takes goes to the first SA with alternate ports that take it.
 // What no SA protects is cleartext (cleartext.h). Single owner, fixed capacity.
 #pragma once
 
@@ -55,7 +56,9 @@ class Spd {
   }
   // Nothing is changed when an error comes back.
   std::optional<InstallError> install(const InstallOutbound& command);
-  void remove(SaIndex index);  // of an installed SA
+  // Before the others of an equal specificity from now on. Of an installed SA, as remove().
+  void prefer(SaIndex index);
+  void remove(SaIndex index);
 
   SaTable<OutboundSa>& sas() { return sas_; }
 
@@ -68,6 +71,9 @@ class Spd {
   SaIndex find_first(uint64_t hash, const Address& source, const Address& destination) const;
 
   size_t chain_length(SaIndex first) const;
+  // Into and out of the chain of its pair; standby: behind those of an equal specificity.
+  void link(SaIndex index, bool standby);
+  void unlink(SaIndex index);
 
   SaTable<OutboundSa> sas_;
   IndexTable by_addresses_;

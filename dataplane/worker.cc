@@ -95,6 +95,8 @@ size_t Worker::apply_commands(uint64_t now_tsc) {
       apply(*in);
     } else if (const auto* out = std::get_if<InstallOutbound>(&command)) {
       apply(*out);
+    } else if (const auto* promote = std::get_if<PromoteSa>(&command)) {
+      apply(*promote);
     } else if (const auto* remove = std::get_if<DeleteSa>(&command)) {
       apply(*remove, now_tsc);
     } else if (const auto* query = std::get_if<QuerySa>(&command)) {
@@ -105,7 +107,8 @@ size_t Worker::apply_commands(uint64_t now_tsc) {
 }
 
 // Of a million SAs, those of a storm's commands are in no cache: all their lines are on the way
-// before the first command waits for one. A delete learns its bucket from the SA itself.
+// before the first command waits for one. A delete or promotion learns its bucket from the SA
+// itself.
 void Worker::prefetch_for(std::span<const SaCommand> commands) const {
   for (const SaCommand& command : commands) {
     if (const auto* in = std::get_if<InstallInbound>(&command)) {
@@ -113,16 +116,23 @@ void Worker::prefetch_for(std::span<const SaCommand> commands) const {
     } else if (const auto* out = std::get_if<InstallOutbound>(&command)) {
       spd_.prefetch_install(*out);
     } else if (const auto* remove = std::get_if<DeleteSa>(&command)) {
-      remove->direction == Direction::in ? sad_.prefetch_place(remove->index)
-                                         : spd_.prefetch_place(remove->index);
+      prefetch_place(remove->direction, remove->index);
+    } else if (const auto* promote = std::get_if<PromoteSa>(&command)) {
+      prefetch_place(promote->direction, promote->index);
     }
   }
   for (const SaCommand& command : commands) {
     if (const auto* remove = std::get_if<DeleteSa>(&command)) {
       remove->direction == Direction::in ? sad_.prefetch_remove(remove->index)
                                          : spd_.prefetch_remove(remove->index);
+    } else if (const auto* promote = std::get_if<PromoteSa>(&command)) {
+      if (promote->direction == Direction::out) spd_.prefetch_remove(promote->index);
     }
   }
+}
+
+void Worker::prefetch_place(Direction direction, SaIndex index) const {
+  direction == Direction::in ? sad_.prefetch_place(index) : spd_.prefetch_place(index);
 }
 
 void Worker::apply(const InstallInbound& command) {
@@ -130,6 +140,7 @@ void Worker::apply(const InstallInbound& command) {
     return answer(Rejected{Direction::in, command.index, *error});
   }
   protected_ports_.add(command.selector.destination_port);
+  protected_ports_.add(command.alternate.destination);
   answer(Installed{Direction::in, command.index});
 }
 
@@ -138,17 +149,32 @@ void Worker::apply(const InstallOutbound& command) {
     return answer(Rejected{Direction::out, command.index, *error});
   }
   protected_ports_.add(command.selector.source_port);
+  protected_ports_.add(command.alternate.source);
   answer(Installed{Direction::out, command.index});
+}
+
+// The ring keeps the order: what was told of the SA before this answer happened before.
+void Worker::apply(const PromoteSa& command) {
+  if (command.direction == Direction::in) {
+    sad_.sas().rearm_first_use(command.index);
+  } else {
+    spd_.prefer(command.index);
+  }
+  answer(Promoted{command.direction, command.index});
 }
 
 // No packet is in flight here: a burst goes through all its stages within one poll.
 void Worker::apply(const DeleteSa& command, uint64_t now_tsc) {
   const uint64_t hold_until_tsc = now_tsc + protected_port_hold_tsc_;
   if (command.direction == Direction::in) {
-    protected_ports_.remove(sad_.sas()[command.index].selector.destination_port, hold_until_tsc);
+    const InboundSa& sa = sad_.sas()[command.index];
+    protected_ports_.remove(sa.selector.destination_port, hold_until_tsc);
+    protected_ports_.remove(sad_.sas().record(sa).alternate.destination, hold_until_tsc);
     sad_.remove(command.index);
   } else {
-    protected_ports_.remove(spd_.sas()[command.index].selector.source_port, hold_until_tsc);
+    const OutboundSa& sa = spd_.sas()[command.index];
+    protected_ports_.remove(sa.selector.source_port, hold_until_tsc);
+    protected_ports_.remove(spd_.sas().record(sa).alternate.source, hold_until_tsc);
     spd_.remove(command.index);
   }
   answer(Deleted{command.direction, command.index});

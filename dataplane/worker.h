@@ -71,8 +71,10 @@ class alignas(64) Worker {
  private:
   size_t apply_commands(uint64_t now_tsc) ON(worker_thread);
   void prefetch_for(std::span<const SaCommand> commands) const ON(worker_thread);
+  void prefetch_place(Direction direction, SaIndex index) const ON(worker_thread);
   void apply(const InstallInbound& command) ON(worker_thread);
   void apply(const InstallOutbound& command) ON(worker_thread);
+  void apply(const PromoteSa& command) ON(worker_thread);
   void apply(const DeleteSa& command, uint64_t now_tsc) ON(worker_thread);
   void apply(const QuerySa& command, uint64_t now_tsc) ON(worker_thread);
   void answer(const SaEvent& event) ON(worker_thread);

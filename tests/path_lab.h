@@ -64,7 +64,7 @@ class PathLab {
     const KeySlot slot = keys_.store(sa.suite, Direction::in, keys).value();
     const auto error =
         sad.install({index, Spi{sa.spi}, slot, sa.suite, window, SequenceNumber{seen},
-                     words != 0 ? windows_.back().get() : nullptr, sa.selector});
+                     words != 0 ? windows_.back().get() : nullptr, sa.selector, sa.alternate});
     EXPECT_FALSE(error) << "install";
     ports.add(sa.selector.destination_port);
     return index;
@@ -75,8 +75,8 @@ class PathLab {
   SaIndex install_out(const TestSa& sa, const EspKeys& keys, uint32_t last_sent) {
     const SaIndex index{next_index_++};
     const KeySlot slot = keys_.store(sa.suite, Direction::out, keys).value();
-    const auto error =
-        spd.install({index, Spi{sa.spi}, slot, sa.suite, SequenceNumber{last_sent}, sa.selector});
+    const auto error = spd.install(
+        {index, Spi{sa.spi}, slot, sa.suite, SequenceNumber{last_sent}, sa.selector, sa.alternate});
     EXPECT_FALSE(error) << "install";
     ports.add(sa.selector.source_port);
     return index;

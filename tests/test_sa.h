@@ -22,6 +22,7 @@ struct TestSa {
   Suite suite = Suite::sha1_aes_cbc;
   uint32_t spi = 0x10002;
   Selector selector{kUe6, kPcscf6, kUePort, kPcscfPort};
+  AlternatePorts alternate{};
 
   EspKeys keys() const { return counting_keys(suite, spi); }
 };

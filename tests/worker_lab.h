@@ -74,11 +74,13 @@ class WorkerLab {
   }
   InstallInbound install_in(const TestSa& sa, SaIndex index, uint16_t window = 64) {
     const KeySlot slot = keys.store(sa.suite, Direction::in, sa.keys()).value();
-    return {index, Spi{sa.spi}, slot, sa.suite, window, SequenceNumber{0}, nullptr, sa.selector};
+    return {index,   Spi{sa.spi}, slot,        sa.suite, window, SequenceNumber{0},
+            nullptr, sa.selector, sa.alternate};
   }
   InstallOutbound install_out(const TestSa& sa, SaIndex index, uint32_t last_sent = 0) {
     const KeySlot slot = keys.store(sa.suite, Direction::out, sa.keys()).value();
-    return {index, Spi{sa.spi}, slot, sa.suite, SequenceNumber{last_sent}, sa.selector};
+    return {index,       Spi{sa.spi}, slot, sa.suite, SequenceNumber{last_sent},
+            sa.selector, sa.alternate};
   }
   void command(const SaCommand& command, size_t worker = 0) {
     ASSERT_TRUE(channels[worker]->commands.push(command));
