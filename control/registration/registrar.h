@@ -14,6 +14,7 @@
 // tick().
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +26,7 @@
 #include <vector>
 
 #include "control/refusal.h"
-#include "control/registration/negotiation.h"
+#include "control/registration/registrar_config.h"
 #include "control/registration/sa_set.h"
 #include "control/registration/security_agreement.h"
 #include "control/registration/set_event.h"
@@ -34,25 +35,6 @@
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
-
-struct RegistrarConfig {
-  SetForm form = SetForm::published;
-  SelectorRule selector = SelectorRule::strict;
-  Sha1KeyRule sha1_key = Sha1KeyRule::zero_bits;
-  NegotiationPolicy negotiation;
-  uint16_t port_ps = 5063;                    // role pcscf, fixed (SPEC 7.1)
-  std::vector<uint16_t> port_pc{5062, 5064};  // role pcscf, taken in turn
-  uint16_t ue_port_first = 32768;             // role ue: ports are random from this range (INT-46)
-  uint16_t ue_port_last = 60999;
-  uint32_t await_auth_s = 240;         // reg-await-auth (PUB-02)
-  uint32_t registration_grace_s = 30;  // on top of a registration's expiry (PUB-03)
-  uint32_t t1_ms = 2000;               // 64*T1 is what an old set lives (PUB-10)
-  uint32_t spi_quarantine_s = 256;     // at least twice 64*T1 (R19)
-  size_t max_sets = 3;                 // of one IMPI (INT-43)
-  size_t capacity = 65536;             // sets in all
-
-  std::chrono::milliseconds grace() const { return std::chrono::milliseconds(64 * int64_t{t1_ms}); }
-};
 
 inline constexpr size_t kMaxIdentityBytes = 255;  // of an IMPI or an IMPU
 inline constexpr size_t kMaxImpus = 8;            // of one registration

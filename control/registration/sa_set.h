@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 
+#include "control/registration/registrar_config.h"
 #include "control/sa_manager.h"
 #include "dataplane/address.h"
 #include "dataplane/policy.h"
@@ -20,17 +21,6 @@ namespace gmesp {
 // Names a set for as long as gmespd runs, and no other after it; 0 is no set.
 enum class SetHandle : uint64_t {};
 inline constexpr SetHandle kNoSet{0};
-
-enum class SetForm : uint8_t {
-  published,        // 4 SAs by client and server port, UDP and TCP share them (SPEC 0.1)
-  transport_pairs,  // the change request of 2002 (INT-08): spi-c and port-c are TCP's, -s are UDP's
-  single_pair,      // one pair, by spi-s and port-s (PRS-04)
-};
-
-enum class SelectorRule : uint8_t {
-  strict,        // the ports of each SA (INT-30)
-  ports_of_set,  // any port of the one end with any of the other (SPEC 6, 9.1 weakness 2)
-};
 
 enum class SetState : uint8_t {
   offered,      // SM1 seen, no SA yet
