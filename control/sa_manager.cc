@@ -69,7 +69,12 @@ void SaManager::check_key_material(Suite suite, const EspKeys& keys) {
 // Refuses on identity and room; after that the SA has its place and window.
 SaPlace SaManager::take_place(Direction direction, const SaEntry& entry) {
   SaInventory& inventory = this->inventory(direction);
-  if (inventory.find(entry.spi, entry.selector.destination)) throw Refused(Refusal::spi_in_use);
+  // A UE that has lost its memory registers again with the SPIs that it had, while the sets of
+  // before are still there (they go at its 200 OK): outbound no packet needs them to differ.
+  const bool may_recur = direction == Direction::out && entry.owner != kNoOwner;
+  if (!may_recur && inventory.find(entry.spi, entry.selector.destination)) {
+    throw Refused(Refusal::spi_in_use);
+  }
   const std::optional<SaPlace> place = inventory.insert(owner_worker(entry.selector), entry);
   if (!place) throw Refused(Refusal::capacity_reached);
   return *place;

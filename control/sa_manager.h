@@ -62,6 +62,7 @@ using ListCursor = uint64_t;
 
 // Names one SA of either direction as long as it lives: direction above bit 32, place below.
 enum class SaHandle : uint64_t {};
+constexpr bool is_inbound(SaHandle sa) { return static_cast<uint64_t>(sa) >> 32 == 0; }
 
 struct SaOfSet {
   Direction direction{};

@@ -30,6 +30,10 @@
 #include "control/registration/sa_set.h"
 #include "control/registration/security_agreement.h"
 #include "control/registration/set_event.h"
+#include "control/registration/set_table.h"
+#include "control/registration/spi_allocator.h"
+#include "control/registration/timer_wheel.h"
+#include "control/registration/used_keys.h"
 #include "control/sa_manager.h"
 #include "crypto/key_material.h"
 #include "dataplane/thread_role.h"
@@ -40,13 +44,13 @@ inline constexpr size_t kMaxIdentityBytes = 255;  // of an IMPI or an IMPU
 inline constexpr size_t kMaxImpus = 8;            // of one registration
 
 struct RegisterCall {
-  Address ue;
-  Address pcscf;
-  std::string_view impi;
-  std::span<const std::string_view> impus;
-  std::optional<Address> contact;  // of the Contact header: must be ue (INT-42)
+  Address ue = {};
+  Address pcscf = {};
+  std::string_view impi = {};
+  std::span<const std::string_view> impus = {};
+  std::optional<Address> contact = {};  // of the Contact header: must be ue (INT-42)
   SetHandle over = kNoSet;         // the set that protected this REGISTER; kNoSet: it came in clear
-  std::optional<SelectorRule> selector;       // else as configured
+  std::optional<SelectorRule> selector = {};       // else as configured
   const SecurityAgreement* client = nullptr;  // role pcscf: Security-Client
   const SecurityAgreement* verify =
       nullptr;  // with `over`: Security-Verify, compared when given (JNT-5)
@@ -69,7 +73,24 @@ enum class FailReason : uint8_t {
 std::string_view name(FailReason reason);
 std::optional<FailReason> parse_fail_reason(std::string_view text);
 
-struct SetView;  // below
+struct SetView {
+  SetHandle handle{};
+  SetState state{};
+  bool installing = false;  // between challenge() and its Done
+  bool in_use = false;      // a packet has come since it was established (PUB-04)
+  SetForm form{};
+  SelectorRule selector{};
+  std::optional<Suite> suite;  // role ue, offered: not known yet
+  SetEnd ue;
+  SetEnd pcscf;
+  std::string_view impi;
+  std::vector<std::string_view> impus;
+  SetHandle over = kNoSet;
+  std::chrono::milliseconds age{};
+  std::chrono::milliseconds left{};  // until the deadline
+  std::vector<SaHandle> sas;         // for SaManager::query(): empty while offered
+  SecurityAgreement ours;            // empty once established: header to send
+};
 
 // Where a packet came through, as the SIP layer sees it: its own socket and the packet's source.
 struct FlowEnds {
@@ -84,14 +105,15 @@ class Registrar {
   using Clock = std::function<Milliseconds()>;  // monotonic
   using Done = std::function<void(std::optional<Refusal>)>;
 
-  Registrar(const RegistrarConfig& config, SaManager& sas, KeyStore& keys, Clock clock);
-  ~Registrar();
+  // Takes the news of `sas` about sets; both live on one thread.
+  Registrar(const RegistrarConfig& config, SaManager& sas, Clock clock);
   Registrar(const Registrar&) = delete;
   Registrar& operator=(const Registrar&) = delete;
 
   RegisterAnswer registered(const RegisterCall& call) ON(control_thread);
-  // server: role ue, Security-Server of the 401; chosen: as answered by suite_of(). Refused when
-  // these keys were used before.
+  // server: role ue, Security-Server of the 401. Done comes when every SA is usable on its worker,
+  // or when none of them is left. Role ue: an offer without a common combination ends the set
+  // (INT-66).
   void challenge(SetHandle handle, ImsKey ck, ImsKey ik, const SecurityAgreement* server, Done done)
       ON(control_thread);
   // Role pcscf: SM7 has come over `handle`. Answers whether its suite encrypts (PRS-11); that it is
@@ -99,8 +121,12 @@ class Registrar {
   // says which header differs.
   bool response(SetHandle handle, const SecurityAgreement* verify, const SecurityAgreement* client)
       ON(control_thread);
-  // expires_s: of the 200 OK; 0: a deregistration.
-  void ok(SetHandle handle, uint32_t expires_s, Done done) ON(control_thread);
+  // expires_s: of the 200 OK; 0: a deregistration. impus: the identities that it names
+  // (P-Associated-URI); none: those of the REGISTER stay.
+  void ok(SetHandle handle, uint32_t expires_s, Done done,
+          std::span<const std::string_view> impus = {}) ON(control_thread);
+  // A set that was its IMPI's only one and failed user authentication carries the answer for 64*T1
+  // (PUB-08); every other one goes at once (INT-75).
   void fail(SetHandle handle, FailReason reason, Done done) ON(control_thread);
   // 200 OK to a REGISTER over `handle` without a challenge (PUB-06).
   void refresh(SetHandle handle, uint32_t expires_s) ON(control_thread);
@@ -146,28 +172,54 @@ class Registrar {
   const RegistrarConfig& config() const { return config_; }
 
  private:
-  std::array<size_t, 4> counts_{};
-  SetEventHandler on_event_;
-  RegistrarConfig config_;
-};
+  using When = int64_t;  // monotonic milliseconds
+  When now() const { return clock_().count(); }
 
-struct SetView {
-  SetHandle handle{};
-  SetState state{};
-  bool installing = false;  // between challenge() and its Done
-  bool in_use = false;      // a packet has come since it was established (PUB-04)
-  SetForm form{};
-  SelectorRule selector{};
-  std::optional<Suite> suite;  // role ue, offered: not known yet
-  SetEnd ue;
-  SetEnd pcscf;
-  std::string_view impi;
-  std::vector<std::string_view> impus;
-  SetHandle over = kNoSet;
-  std::chrono::milliseconds age{};
-  std::chrono::milliseconds left{};  // until the deadline
-  std::vector<SaHandle> sas;         // for SaManager::query(): empty while offered
-  SecurityAgreement ours;            // empty once established: header to send
+  // Calls (registrar.cc). All of them refuse before they change anything.
+  SetIndex find(SetHandle handle) const;
+  void check_over(const RegisterCall& call) const;
+  void check_peer(const SetEnd& peer, const SetEnd& own) const;
+  void check_ports_free(std::string_view impi, const SetEnd& ue) const;
+  void check_room(const Registration* registration, const SaSet* besides) const;
+  SetEnd own_end(const RegisterCall& call, const SetEnd& peer);
+  Spi take_spi(const SetEnd& peer, const Registration* registration);
+  uint16_t next_port_pc(const Registration* registration) const;
+  uint16_t free_ue_port(const Address& ue, uint16_t besides) const;
+  void drop_oldest_offer(std::string_view impi) ON(control_thread);
+  void accept_server(SetIndex index, const SecurityAgreement* server) ON(control_thread);
+  void install(SetIndex index, ImsKey ck, ImsKey ik) ON(control_thread);
+
+  // Life (set_life.cc).
+  void on_news(SetIndex index, SaHandle sa, SaNews news) ON(control_thread);
+  void on_answer(SetIndex index, SaHandle sa, SaNews news) ON(control_thread);
+  void on_step_over(SetIndex index) ON(control_thread);
+  void on_first_use(SetIndex index, SaHandle sa);
+  void on_deadline(SetIndex index) ON(control_thread);
+  void take_into_use(SetIndex index);
+  void retire(SetIndex index);
+  void begin_delete(SetIndex index, SetEventKind end) ON(control_thread);
+  void delete_sas(SetIndex index) ON(control_thread);
+  void forget(SetIndex index);
+  void set_state(SaSet& set, SetState state);
+  SetView view_of(SetIndex index) const;
+  void set_deadline(SetIndex index, When deadline);
+  void cut_deadline(SetIndex index, Milliseconds left);
+  void tell(SetIndex index, SetEventKind kind);
+  void begin_remove(SetIndex index, const CompletionRef& removing) ON(control_thread);
+
+  const RegistrarConfig config_;
+  const Role role_;
+  SaManager& sas_;
+  Clock clock_;
+  SetTable sets_;
+  SpiAllocator spis_;
+  UsedKeys used_keys_;
+  TimerWheel timers_;
+  std::array<size_t, 4> counts_{};
+  uint32_t reconcile_sessions_ = 0;  // begun so far
+  uint32_t reconcile_session_ = 0;   // 0: none is under way
+  When reconcile_began_ = 0;
+  SetEventHandler on_event_;
 };
 
 }  // namespace gmesp

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The calls of the SIP layer: what each one checks, and what it begins. What follows from it, and
+// what happens by itself, is in set_life.cc.
+#include "control/registration/registrar.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+namespace gmesp {
+namespace {
+
+constexpr uint16_t kSipPort = 5060;
+constexpr uint16_t kSipsPort = 5061;
+
+void check_identity(std::string_view identity) {
+  if (identity.empty() || identity.size() > kMaxIdentityBytes) {
+    throw Refused(Refusal::too_many_identities);
+  }
+}
+
+void check_identities(std::span<const std::string_view> impus) {
+  if (impus.size() > kMaxImpus) throw Refused(Refusal::too_many_identities);
+  for (const std::string_view impu : impus) check_identity(impu);
+}
+
+SetEnd end_of(const Address& address, const SecurityMechanism& mechanism) {
+  return {address, mechanism.port_c, mechanism.port_s, Spi{mechanism.spi_c}, Spi{mechanism.spi_s}};
+}
+
+SecurityAgreement agreement(const std::vector<SecurityMechanism>& mechanisms) {
+  SecurityAgreement agreement;
+  for (const SecurityMechanism& mechanism : mechanisms) agreement.add(mechanism);
+  return agreement;
+}
+
+std::vector<SecurityMechanism> elements(const SecurityAgreement& agreement) {
+  return {agreement.all().begin(), agreement.all().end()};
+}
+
+std::vector<std::string> texts(std::span<const std::string_view> views) {
+  return {views.begin(), views.end()};
+}
+
+CompletionRef completion(Registrar::Done done) {
+  return std::make_shared<Completion>(Completion{std::move(done), std::nullopt});
+}
+
+Refused wrong_state(const SaSet& set) {
+  return Refused(Refusal::wrong_state, "it is " + std::string(name(set.state)));
+}
+
+}  // namespace
+
+Registrar::Registrar(const RegistrarConfig& config, SaManager& sas, Clock clock)
+    : config_(config),
+      role_(sas.policy().role),
+      sas_(sas),
+      clock_(std::move(clock)),
+      sets_(config.capacity),
+      spis_(role_, std::chrono::seconds(config.spi_quarantine_s),
+            [&sas](Spi spi) { return sas.has_inbound(spi); }),
+      used_keys_(4 * config.capacity),
+      timers_(config.capacity, clock_().count()) {
+  sas_.on_set_news([this](SetIndex set, SaHandle sa, SaNews news)
+                       ON(control_thread) { on_news(set, sa, news); });
+}
+
+SetIndex Registrar::find(SetHandle handle) const {
+  const std::optional<SetIndex> index = sets_.find(handle);
+  if (!index) throw Refused(Refusal::unknown_handle);
+  return *index;
+}
+
+// SM1, at the P-CSCF when it has come, at the UE before it leaves.
+RegisterAnswer Registrar::registered(const RegisterCall& call) {
+  check_identity(call.impi);
+  check_identities(call.impus);
+  if (call.ue.is_v4() != call.pcscf.is_v4()) throw Refused(Refusal::address_families_differ);
+  if (call.contact && !(*call.contact == call.ue)) throw Refused(Refusal::contact_differs);
+  if (call.over != kNoSet) check_over(call);
+  const bool offers = role_ == Role::ue;
+  if (offers == (call.client != nullptr)) {
+    throw Refused(Refusal::not_for_role, "role pcscf takes Security-Client, role ue makes it");
+  }
+  std::optional<Choice> choice;
+  SetEnd peer;
+  if (!offers) {
+    choice = choose_ours_first(config_.negotiation, *call.client);
+    if (!choice) throw Refused(Refusal::unacceptable_proposal);
+    peer = end_of(call.ue, choice->theirs);
+    check_peer(peer, {});
+    check_ports_free(call.impi, peer);
+  }
+  check_room(sets_.find(call.impi), nullptr);
+  if (sets_.full()) throw Refused(Refusal::registrations_full);
+  const SetEnd own = own_end(call, peer);
+
+  drop_oldest_offer(call.impi);
+  const SetIndex index = sets_.add(call.impi);
+  SaSet& set = sets_[index];
+  set.ue = offers ? own : peer;
+  set.pcscf = offers ? SetEnd{.address = call.pcscf} : own;
+  set.form = config_.form;
+  set.selector = call.selector.value_or(config_.selector);
+  set.over = call.over;
+  set.impus = texts(call.impus);
+  set.created_ms = now();
+  const OwnNumbers numbers{static_cast<uint32_t>(own.spi_c), static_cast<uint32_t>(own.spi_s),
+                           own.port_c, own.port_s};
+  if (offers) {
+    set.ours = elements(security_client(config_.negotiation, numbers));
+    sets_.claim_ports(index);
+  } else {
+    set.suite = choice->suite;
+    set.theirs = elements(*call.client);
+    set.ours = elements(security_server(config_.negotiation, *call.client, choice->suite, numbers));
+  }
+  ++counts_[static_cast<size_t>(SetState::offered)];
+  // The other end's answer may take timer F.
+  set_deadline(index, set.created_ms + config_.grace().count());
+  return {sets_.handle(index), agreement(set.ours), set.suite};
+}
+
+// INT-31, INT-49a: what comes over a set is its registration's and from its address. JNT-5.
+void Registrar::check_over(const RegisterCall& call) const {
+  const SaSet& set = sets_[find(call.over)];
+  if (set.state != SetState::established && set.state != SetState::old) throw wrong_state(set);
+  if (set.registration->impi != call.impi) throw Refused(Refusal::other_impi);
+  if (!(set.ue.address == call.ue) || !(set.pcscf.address == call.pcscf)) {
+    throw Refused(Refusal::address_differs);
+  }
+  if (call.verify != nullptr && !repeats(*call.verify, agreement(set.ours))) {
+    throw Refused(Refusal::verify_mismatch);
+  }
+}
+
+// R17. One transport's port may be the other's (INT-35), and a single pair has but one.
+void Registrar::check_peer(const SetEnd& peer, const SetEnd& own) const {
+  for (const Spi spi : {peer.spi_c, peer.spi_s}) {
+    if (spi == Spi{} || spi == own.spi_c || spi == own.spi_s) throw Refused(Refusal::spi_clash);
+  }
+  if (peer.spi_c == peer.spi_s && config_.form != SetForm::single_pair) {
+    throw Refused(Refusal::spi_clash);
+  }
+  if (peer.port_c == peer.port_s && config_.form == SetForm::published) {
+    throw Refused(Refusal::port_clash);
+  }
+  for (const uint16_t port : {peer.port_c, peer.port_s}) {
+    if (port == kSipPort || port == kSipsPort) throw Refused(Refusal::port_clash);
+  }
+}
+
+// INT-43, as SPEC 6 has it: one IMPI's sets may share ports, two IMPIs' never.
+void Registrar::check_ports_free(std::string_view impi, const SetEnd& ue) const {
+  for (const uint16_t port : {ue.port_c, ue.port_s}) {
+    const Registration* const owner = sets_.owner(ue.address, port);
+    if (owner != nullptr && owner->impi != impi) throw Refused(Refusal::ue_port_in_use);
+  }
+}
+
+// INT-43. A temporary set does not count: the challenge of the next one ends it (PUB-01).
+void Registrar::check_room(const Registration* registration, const SaSet* besides) const {
+  if (registration == nullptr) return;
+  size_t sets = 0;
+  for (const SetIndex index : registration->sets) {
+    const SaSet& set = sets_[index];
+    if (&set != besides && (set.state == SetState::established || set.state == SetState::old)) {
+      ++sets;
+    }
+  }
+  if (sets >= config_.max_sets) throw Refused(Refusal::too_many_sets);
+}
+
+SetEnd Registrar::own_end(const RegisterCall& call, const SetEnd& peer) {
+  const Registration* const registration = sets_.find(call.impi);
+  SetEnd own;
+  if (role_ == Role::pcscf) {
+    own.address = call.pcscf;
+    own.port_s = config_.port_ps;
+    // INT-32: in the other forms one port takes everything.
+    own.port_c = config_.form == SetForm::published ? next_port_pc(registration) : config_.port_ps;
+  } else {
+    own.address = call.ue;
+    // port_us stays while the UE is registered, port_uc changes with each set (SPEC 7.1).
+    const bool stays =
+        registration != nullptr && sets_[registration->sets.back()].ue.address == call.ue;
+    own.port_s = stays ? sets_[registration->sets.back()].ue.port_s : free_ue_port(call.ue, 0);
+    own.port_c = free_ue_port(call.ue, own.port_s);
+  }
+  own.spi_c = take_spi(peer, registration);
+  own.spi_s = take_spi(peer, registration);
+  return own;
+}
+
+// PRS-08: unlike every SPI that this UE has sent; all its sets count, not this offer alone.
+Spi Registrar::take_spi(const SetEnd& peer, const Registration* registration) {
+  const auto sent_before = [&](Spi spi) {
+    if (registration == nullptr) return false;
+    return std::ranges::any_of(registration->sets, [&](SetIndex index) {
+      const SaSet& set = sets_[index];
+      const SetEnd& other = role_ == Role::pcscf ? set.ue : set.pcscf;
+      return spi == other.spi_c || spi == other.spi_s;
+    });
+  };
+  const Milliseconds now = clock_();
+  std::optional<Spi> spi;
+  do {
+    spi = spis_.take({static_cast<uint32_t>(peer.spi_c), static_cast<uint32_t>(peer.spi_s)}, now);
+    if (!spi) throw Refused(Refusal::spis_exhausted);
+  } while (sent_before(*spi));
+  return *spi;
+}
+
+// The next in turn that none of the UE's sets has: so old and new set differ for the SIP layer.
+uint16_t Registrar::next_port_pc(const Registration* registration) const {
+  const std::vector<uint16_t>& ports = config_.port_pc;
+  if (registration == nullptr) return ports.front();
+  const auto last =
+      std::ranges::find(ports, sets_[registration->sets.back()].pcscf.port_c) - ports.begin();
+  const auto in_turn = [&](size_t i) {
+    return ports[(static_cast<size_t>(last) + i) % ports.size()];
+  };
+  for (size_t i = 1; i <= ports.size(); ++i) {
+    const auto has_it = [&](SetIndex index) { return sets_[index].pcscf.port_c == in_turn(i); };
+    if (std::ranges::none_of(registration->sets, has_it)) return in_turn(i);
+  }
+  return in_turn(1);
+}
+
+// INT-46: random from a large range, in nobody's table.
+uint16_t Registrar::free_ue_port(const Address& ue, uint16_t besides) const {
+  static thread_local std::mt19937 random{std::random_device{}()};
+  const unsigned ports = config_.ue_port_last - config_.ue_port_first + 1u;
+  const unsigned start = std::uniform_int_distribution<unsigned>(0, ports - 1)(random);
+  for (unsigned i = 0; i < ports; ++i) {
+    const auto port = static_cast<uint16_t>(config_.ue_port_first + (start + i) % ports);
+    if (port != besides && port != kSipPort && port != kSipsPort &&
+        sets_.owner(ue, port) == nullptr) {
+      return port;
+    }
+  }
+  throw Refused(Refusal::no_port_left);
+}
+
+// REGISTERs in clear cost nothing to send: an IMPI has as many offers as it may have sets, and the
+// oldest makes way.
+void Registrar::drop_oldest_offer(std::string_view impi) {
+  const Registration* const registration = sets_.find(impi);
+  if (registration == nullptr) return;
+  std::vector<SetIndex> offers;
+  for (const SetIndex index : registration->sets) {
+    if (sets_[index].state == SetState::offered && sets_[index].step == SetStep::none) {
+      offers.push_back(index);
+    }
+  }
+  if (offers.size() >= config_.max_sets) begin_delete(offers.front(), SetEventKind::deleted);
+}
+
+// SM6, at the P-CSCF before the 401 leaves (INT-53), at the UE when it has come.
+void Registrar::challenge(SetHandle handle, ImsKey ck, ImsKey ik, const SecurityAgreement* server,
+                          Done done) {
+  const SetIndex index = find(handle);
+  SaSet& set = sets_[index];
+  if (set.state != SetState::offered || set.step != SetStep::none) throw wrong_state(set);
+  accept_server(index, server);
+  check_ports_free(set.registration->impi, set.ue);
+  check_room(set.registration, &set);
+  if (!used_keys_.add(ck, ik)) throw Refused(Refusal::key_already_used);
+  try {
+    install(index, ck, ik);
+  } catch (const Refused&) {
+    used_keys_.forget_last();
+    throw;
+  }
+  set.waiting = completion(std::move(done));
+  if (!set.owns_ports) sets_.claim_ports(index);
+  // PUB-01: a new challenge ends what an earlier one has left behind.
+  const std::vector<SetIndex> all = set.registration->sets;
+  for (const SetIndex other : all) {
+    const SaSet& earlier = sets_[other];
+    const bool begun = earlier.state == SetState::temporary || earlier.step == SetStep::installing;
+    if (other != index && begun) begin_delete(other, SetEventKind::deleted);
+  }
+}
+
+// Role ue: the P-CSCF's numbers and its choice (INT-55).
+void Registrar::accept_server(SetIndex index, const SecurityAgreement* server) {
+  if ((server != nullptr) != (role_ == Role::ue)) {
+    throw Refused(Refusal::not_for_role, "role ue takes Security-Server, role pcscf makes it");
+  }
+  if (server == nullptr) return;
+  SaSet& set = sets_[index];
+  const std::optional<Choice> choice = choose_theirs_first(config_.negotiation, *server);
+  if (!choice) {
+    begin_delete(index, SetEventKind::deleted);  // INT-66
+    throw Refused(Refusal::unacceptable_proposal);
+  }
+  const SetEnd peer = end_of(set.pcscf.address, choice->theirs);
+  check_peer(peer, set.ue);
+  set.pcscf = peer;
+  set.suite = choice->suite;
+  set.theirs = elements(*server);
+}
+
+void Registrar::install(SetIndex index, ImsKey ck, ImsKey ik) {
+  SaSet& set = sets_[index];
+  const SetPlan plan(set.form, set.selector, role_, set.ue, set.pcscf);
+  const EspKeys keys = expand(*set.suite, ck, ik, config_.sha1_key);
+  const size_t count = plan.sas().size();
+  set.keys = sas_.install_set(plan.sas(), *set.suite, keys, index, std::span(set.sas).first(count));
+  set.has_keys = true;
+  set.sa_count = set.unanswered = static_cast<uint8_t>(count);
+  set.step = SetStep::installing;
+}
+
+// SM7 (INT-57, PRS-10): bidding down shows here.
+bool Registrar::response(SetHandle handle, const SecurityAgreement* verify,
+                         const SecurityAgreement* client) {
+  const SetIndex index = find(handle);
+  SaSet& set = sets_[index];
+  if (role_ != Role::pcscf) throw Refused(Refusal::not_for_role, "SM7 comes to the P-CSCF");
+  if (set.state != SetState::temporary) throw wrong_state(set);
+  const bool verified = verify == nullptr || repeats(*verify, agreement(set.ours));
+  const bool same_client = client == nullptr || repeats(*client, agreement(set.theirs));
+  if (!verified || !same_client) {
+    begin_delete(index, SetEventKind::deleted);  // INT-67
+    throw Refused(verified ? Refusal::client_mismatch : Refusal::verify_mismatch);
+  }
+  set.response_checked = true;
+  return suite_info(*set.suite).encryption != EncryptionAlgorithm::null;
+}
+
+// PUB-03, JNT-3.
+void Registrar::ok(SetHandle handle, uint32_t expires_s, Done done,
+                   std::span<const std::string_view> impus) {
+  const SetIndex index = find(handle);
+  SaSet& set = sets_[index];
+  if (set.state != SetState::temporary) throw wrong_state(set);
+  if (role_ == Role::pcscf && !set.response_checked) {
+    throw Refused(Refusal::wrong_state, "no response has been checked");
+  }
+  check_identities(impus);
+  if (expires_s == 0) return remove(handle, false, false, std::move(done));
+  if (!impus.empty()) set.impus = texts(impus);
+  When lifetime = now() + int64_t{expires_s} * 1000 + int64_t{config_.registration_grace_s} * 1000;
+  const std::vector<SetIndex> all = set.registration->sets;
+  for (const SetIndex other : all) {
+    const SaSet& earlier = sets_[other];
+    if (earlier.state == SetState::established) lifetime = std::max(lifetime, earlier.deadline_ms);
+    const bool challenged = earlier.state != SetState::offered;
+    const bool protected_the_first = sets_.handle(other) == set.over;
+    if (other != index && challenged && !protected_the_first) {
+      begin_delete(other, SetEventKind::deleted);
+    }
+  }
+  set.theirs.clear();
+  set_state(set, SetState::established);
+  set_deadline(index, lifetime);
+  set.waiting = completion(std::move(done));
+  set.step = SetStep::promoting;
+  set.unanswered = set.sa_count;
+  for (size_t i = 0; i < set.sa_count; ++i) sas_.promote(set.sas[i]);
+}
+
+// INT-62 to 67, INT-75.
+void Registrar::fail(SetHandle handle, FailReason reason, Done done) {
+  const SetIndex index = find(handle);
+  SaSet& set = sets_[index];
+  const bool challenged = set.state == SetState::temporary;
+  if (set.state != SetState::offered && !challenged) throw wrong_state(set);
+  const bool alone = std::ranges::none_of(set.registration->sets, [&](SetIndex other) {
+    return sets_[other].state == SetState::established || sets_[other].state == SetState::old;
+  });
+  if (challenged && alone && reason == FailReason::user_authentication) {
+    retire(index);
+    return done(std::nullopt);
+  }
+  set.removing = completion(std::move(done));
+  begin_delete(index, SetEventKind::deleted);
+}
+
+// PUB-06; JNT cases 4 (without a new authentication) and 5.
+void Registrar::refresh(SetHandle handle, uint32_t expires_s) {
+  const SetIndex index = find(handle);
+  SaSet& set = sets_[index];
+  if (set.state != SetState::established && set.state != SetState::old) throw wrong_state(set);
+  if (expires_s == 0) throw Refused(Refusal::out_of_range, "expires is above 0: use ue delete");
+  const When lifetime =
+      now() + int64_t{expires_s} * 1000 + int64_t{config_.registration_grace_s} * 1000;
+  set_deadline(index, set.state == SetState::old ? lifetime : std::max(lifetime, set.deadline_ms));
+  set_state(set, SetState::established);
+  if (!set.in_use) take_into_use(index);
+  const std::vector<SetIndex> all = set.registration->sets;
+  bool newer = false;
+  for (const SetIndex other : all) {
+    if (other == index) {
+      newer = true;
+    } else if (sets_[other].state == SetState::established) {
+      newer ? begin_delete(other, SetEventKind::deleted) : retire(other);
+    }
+  }
+}
+
+// PUB-07.
+void Registrar::remove(SetHandle handle, bool only, bool now, Done done) {
+  const SetIndex index = find(handle);
+  CompletionRef removing = completion(std::move(done));
+  const std::vector<SetIndex> all =
+      only ? std::vector<SetIndex>{index} : sets_[index].registration->sets;
+  for (const SetIndex one : all) {
+    // An offer, or what is not installed yet, carries nothing that could still be on its way.
+    const bool serves =
+        sets_[one].state != SetState::offered && sets_[one].step != SetStep::installing;
+    now || !serves ? begin_remove(one, removing) : retire(one);
+  }
+  answer(removing);
+}
+
+void Registrar::remove_all(Done done) {
+  CompletionRef removing = completion(std::move(done));
+  for (SetIndex index = 0; index < sets_.places(); ++index) {
+    if (sets_[index].registration != nullptr) begin_remove(index, removing);
+  }
+  answer(removing);
+}
+
+}  // namespace gmesp

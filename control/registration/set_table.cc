@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/registration/set_table.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <utility>
+
+namespace gmesp {
+
+void answer(CompletionRef& completion, std::optional<Refusal> refusal) {
+  if (!completion) return;
+  if (refusal) completion->refusal = refusal;
+  const CompletionRef last = std::exchange(completion, nullptr);
+  if (last.use_count() == 1) last->done(last->refusal);
+}
+
+// Random: handles of an engine that ran before mean nothing to this one.
+SetTable::SetTable(size_t capacity)
+    : capacity_(capacity), first_generation_(std::random_device{}() | 1) {}
+
+SetIndex SetTable::add(std::string_view impi) {
+  SetIndex index;
+  if (!free_.empty()) {
+    index = free_.back();
+    free_.pop_back();
+  } else {
+    index = static_cast<SetIndex>(sets_.size());
+    sets_.emplace_back().generation = first_generation_;
+  }
+  auto found = registrations_.find(impi);
+  if (found == registrations_.end()) {
+    found = registrations_.try_emplace(std::string(impi)).first;
+    found->second.impi = found->first;
+  }
+  SaSet& set = sets_[index];
+  set.taken = true;
+  set.registration = &found->second;
+  found->second.sets.push_back(index);
+  return index;
+}
+
+void SetTable::detach(SetIndex index) {
+  SaSet& set = sets_[index];
+  if (set.owns_ports) {
+    give_up({set.ue.address, set.ue.port_c});
+    give_up({set.ue.address, set.ue.port_s});
+    set.owns_ports = false;
+  }
+  Registration& registration = *std::exchange(set.registration, nullptr);
+  std::erase(registration.sets, index);
+  if (registration.sets.empty()) registrations_.erase(registrations_.find(registration.impi));
+}
+
+void SetTable::erase(SetIndex index) {
+  const uint32_t generation = sets_[index].generation + 1;
+  sets_[index] = SaSet{};
+  sets_[index].generation = generation != 0 ? generation : 1;  // handle 0 is no set
+  free_.push_back(index);
+}
+
+std::optional<SetIndex> SetTable::find(SetHandle handle) const {
+  const auto index = static_cast<SetIndex>(handle);
+  if (index >= sets_.size()) return std::nullopt;
+  const SaSet& set = sets_[index];
+  if (set.registration == nullptr || this->handle(index) != handle) return std::nullopt;
+  return index;
+}
+
+const Registration* SetTable::find(std::string_view impi) const {
+  const auto found = registrations_.find(impi);
+  return found == registrations_.end() ? nullptr : &found->second;
+}
+
+void SetTable::claim_ports(SetIndex index) {
+  SaSet& set = sets_[index];
+  claim({set.ue.address, set.ue.port_c}, *set.registration);
+  claim({set.ue.address, set.ue.port_s}, *set.registration);
+  set.owns_ports = true;
+}
+
+const Registration* SetTable::owner(const Address& ue, uint16_t port) const {
+  const auto found = ports_.find({ue, port});
+  return found == ports_.end() ? nullptr : found->second.registration;
+}
+
+void SetTable::claim(const UePort& key, const Registration& registration) {
+  PortOwner& owner = ports_[key];
+  owner.registration = &registration;
+  ++owner.sets;
+}
+
+void SetTable::give_up(const UePort& key) {
+  const auto found = ports_.find(key);
+  if (--found->second.sets == 0) ports_.erase(found);
+}
+
+size_t SetTable::UePortHash::operator()(const UePort& key) const {
+  const std::string_view address(reinterpret_cast<const char*>(key.address.bytes.data()),
+                                 key.address.bytes.size());
+  return std::hash<std::string_view>{}(address) ^ (size_t{key.port} * 0x9e3779b97f4a7c15);
+}
+
+}  // namespace gmesp
