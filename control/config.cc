@@ -8,6 +8,7 @@
 
 #include "control/command_rules.h"
 #include "control/config_table.h"
+#include "control/ims_config.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/steering.h"
 
@@ -151,7 +152,7 @@ PolicyRule read_rule(ConfigTable& table) {
 
 void read_policy(ConfigTable table, Policy& policy) {
   std::vector<PortRange> protected_ports = table.ports("protected_ports");
-  if (protected_ports.empty()) protected_ports = {{5062, 5063}};
+  if (protected_ports.empty()) protected_ports = {{5062, 5064}};
   for (const PortRange& range : protected_ports) {
     for (size_t port = range.first; port <= range.last; ++port) policy.protected_ports.set(port);
   }
@@ -198,6 +199,7 @@ Config read_config(const std::string& path) {
   ConfigTable host = file.table("host");
   read_sa(file.table("sa"), config);
   read_policy(file.table("policy"), config.policy);
+  config.ims = read_ims(file.table("ims"), config.policy);
   file.refuse_unknown_keys();
   read_ports(access, host, config);
   return config;

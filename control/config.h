@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/registration/registrar_config.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/policy.h"
 #include "dataplane/worker.h"
@@ -26,6 +27,7 @@ struct Config {
   WorkerConfig worker;  // of every worker; its number is main's to give
   uint16_t window = 64;
   Policy policy;
+  RegistrarConfig ims;  // all but its capacity
 };
 
 // "FILE:LINE:COLUMN: key 'x': expected ..."

@@ -134,6 +134,14 @@ std::vector<PortRange> ConfigTable::ports(std::string_view key) {
   return ranges;
 }
 
+PortRange ConfigTable::port_range(std::string_view key, PortRange default_range) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return default_range;
+  const auto range = node->is_string() ? parse_range(*node) : std::nullopt;
+  if (!range) refuse(key, "a range of ports 1..65535: \"32768-60999\"");
+  return *range;
+}
+
 std::vector<const toml::node*> ConfigTable::array(std::string_view key, std::string_view expected) {
   std::vector<const toml::node*> elements;
   const toml::node* node = find(key);

@@ -32,6 +32,8 @@ class ConfigTable {
   size_t required_choice(std::string_view key, std::span<const std::string_view> choices);
   // Port numbers and "A-B" ranges.
   std::vector<PortRange> ports(std::string_view key);
+  // A "A-B" range in quotes.
+  PortRange port_range(std::string_view key, PortRange default_range);
   // The elements, or none; not an array is refused.
   std::vector<const toml::node*> array(std::string_view key, std::string_view expected);
   ConfigTable table(std::string_view key);

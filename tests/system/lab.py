@@ -50,7 +50,7 @@ device = "net_af_packet0,iface=acc0"
 [host]
 device = "net_af_packet1,iface=hst0"
 [policy]
-protected_ports = [{port_pc}, {port_ps}]
+protected_ports = [{port_pc}, {port_ps}, 5064]
 [[policy.rule]]
 name = "arp"
 match = "arp"

@@ -70,7 +70,7 @@ device = "net_af_packet0,iface=access,qdisc_bypass=0"
 [host]
 device = "$3"
 [policy]
-protected_ports = [5062, 5063]
+protected_ports = ["5062-5064"]
 [[policy.rule]]
 name = "arp"
 match = "arp"
