@@ -103,7 +103,11 @@ class ModelRun {
     });
     RC_ASSERT(seen == expected.size());
     RC_ASSERT(lab_.pcscf.live_sas() == 4 * with_sas);
-    for (size_t phone = 0; phone < kPhones; ++phone) RC_ASSERT(model_.lasting(phone) <= kMaxSets);
+    for (size_t phone = 0; phone < kPhones; ++phone) {
+      RC_ASSERT(std::ranges::count_if(model_.of(phone), [](const ModelSet* set) {
+                  return set->state != SetState::offered;
+                }) <= int{kMaxSets});
+    }
     std::set<Spi> spis;
     lab_.pcscf.sas.list({Direction::in, {}, {}}, 0, [&](Direction, size_t, const SaEntry& sa) {
       RC_ASSERT(spis.insert(sa.spi).second);
