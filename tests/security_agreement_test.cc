@@ -7,7 +7,11 @@
 #include <rapidcheck.h>
 
 #include <algorithm>
-#include <ostream>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -246,6 +250,36 @@ TEST(SecurityAgreement, HasRoomForEveryCombinationAndNoMore) {
   EXPECT_EQ(parsed(one + std::string(kMaxAgreementText - one.size(), ' ')).size(), 1U);
   EXPECT_EQ(error_of(one + std::string(kMaxAgreementText + 1 - one.size(), ' ')),
             AgreementError::syntax);
+}
+
+// The fuzzer's corpus: headers as phones and proxies write them. A file's name begins with what is
+// in it: how many mechanisms, or what is wrong.
+TEST(SecurityAgreement, ReadsTheCorpus) {
+  const std::map<std::string, AgreementError> errors{
+      {"syntax", AgreementError::syntax},
+      {"nothing-known", AgreementError::no_ipsec_3gpp},
+      {"missing", AgreementError::missing_parameter},
+      {"duplicate", AgreementError::duplicate_parameter},
+      {"range", AgreementError::number_out_of_range},
+      {"too-many", AgreementError::too_many_mechanisms}};
+  std::set<AgreementError> met;
+  size_t files = 0;
+  for (const auto& file :
+       std::filesystem::directory_iterator(GMESP_TESTS_FOLDER "/fuzz/corpus/security_agreement")) {
+    std::ostringstream text;
+    text << std::ifstream(file.path(), std::ios::binary).rdbuf();
+    const std::string name = file.path().filename();
+    const std::string begin = name.substr(0, name.find('_'));
+    SecurityAgreement agreement;
+    const AgreementError error = parse_security_agreement(text.str(), agreement);
+    const auto expected = errors.find(begin);
+    EXPECT_EQ(error, expected == errors.end() ? AgreementError::none : expected->second) << name;
+    EXPECT_EQ(agreement.count, expected == errors.end() ? std::stoul(begin) : 0) << name;
+    met.insert(error);
+    ++files;
+  }
+  EXPECT_GE(files, 25U);
+  EXPECT_EQ(met.size(), errors.size() + 1);
 }
 
 // INT-54: what is sent in SM6; SPEC 7.3: SPIs plain or with Annex H's ten digits.
