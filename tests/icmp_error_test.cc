@@ -56,6 +56,23 @@ TEST(IcmpError, IsDroppedWhenItQuotesTheFlowOfAnSa) {
   }
 }
 
+// The same for ports that the SA takes besides its selector's.
+TEST(IcmpError, IsDroppedWhenItQuotesAPortPairOfTheSet) {
+  for (const Quote& quote : kQuotes) {
+    PathLab lab;
+    lab.install_out({Suite::md5_null, 0x4000, {quote.pcscf, quote.ue, 7000, 7001}, {7010, 7011}});
+    const auto quoting = [&](uint16_t ue_port, uint16_t pcscf_port) {
+      const PacketBuilder asked =
+          PacketBuilder().ip(quote.ue, quote.pcscf).udp(ue_port, pcscf_port);
+      return PacketBuilder().ip(quote.pcscf, quote.ue).icmp(3, asked.ip_packet());
+    };
+    for (const uint16_t pcscf_port : std::initializer_list<uint16_t>{7000, 7010}) {
+      EXPECT_EQ(lab.out(quoting(7011, pcscf_port)), dropped(Drop::icmp_quotes_protected));
+      EXPECT_EQ(lab.out(quoting(7012, pcscf_port)), passed(quoting(7012, pcscf_port)));
+    }
+  }
+}
+
 // What cannot be read cannot be cleared, up to the byte that makes it readable.
 TEST(IcmpError, IsDroppedWhenItsQuoteIsCutOffBeforeThePorts) {
   for (const Quote& quote : kQuotes) {

@@ -162,6 +162,48 @@ TEST(Inbound, ChecksTheSelectorOfTheInnerPacket) {
   }
 }
 
+// SPEC 6, 9.1 weakness 2: UEs are seen to send uc->pc or ps->us. INT-30: a strict SA takes its own
+// ports alone.
+TEST(Inbound, TakesEveryPortPairOfTheSetWhereToldSo) {
+  for (const bool ports_of_set : {false, true}) {
+    PathLab lab;
+    TestSa sa = sa_for(kUe6, kPcscf6);
+    if (ports_of_set) sa.alternate = {kUePort + 1, kPcscfPort + 1};
+    const SaIndex index = lab.install_in(sa);
+    uint32_t number = 0;
+    uint32_t refused = 0;
+    for (const uint16_t from : std::initializer_list<uint16_t>{kUePort, kUePort + 1, kUePort + 2}) {
+      for (const uint16_t to :
+           std::initializer_list<uint16_t>{kPcscfPort, kPcscfPort + 1, kPcscfPort + 2}) {
+        const PacketBuilder packet = request().udp(from, to);
+        const bool own = from == kUePort && to == kPcscfPort;
+        const bool of_set = from <= kUePort + 1 && to <= kPcscfPort + 1;
+        const bool taken = own || (ports_of_set && of_set);
+        EXPECT_EQ(lab.in(PacketBuilder(packet).esp(sa, ++number)),
+                  taken ? passed(packet) : dropped(Drop::selector_mismatch))
+            << ports_of_set << ' ' << from << ' ' << to;
+        refused += !taken;
+      }
+    }
+    EXPECT_EQ(lab.sad.sas().record(lab.sad.sas()[index]).selector_mismatches, refused);
+  }
+}
+
+// R14: keys that do not agree, or somebody who tries.
+TEST(Inbound, ReportsABurstOfBadIcvs) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  const SaIndex index = lab.install_in(sa);
+  for (uint32_t number = 1; number <= 64; ++number) {
+    Frame forged = request().esp(sa, number).frame();
+    forged.back() ^= 1;
+    EXPECT_EQ(lab.in(forged), dropped(Drop::icv_mismatch));
+    const bool told = number == 32 || number == 64;
+    EXPECT_EQ(PathLab::take_events(lab.sad).size(), told ? 1u : 0u) << number;
+  }
+  EXPECT_EQ(lab.sad.sas().record(lab.sad.sas()[index]).icv_failures, 64u);
+}
+
 // RFC 4303 2.6: after the ICV, so the number counts as received.
 TEST(Inbound, DropsDummyPacketsAndMovesTheWindow) {
   PathLab lab;

@@ -220,6 +220,35 @@ TEST(Outbound, ChoosesTheSaBySpecificityThenAgeAndFallsBack) {
             dropped(Drop::policy_default));
 }
 
+// SPEC 6, ports-of-set: what the set takes never leaves in clear. INT-30: a strict set does not
+// have those flows; they are cleartext and the protected port's business.
+TEST(Outbound, ProtectsEveryPortPairOfTheSetWhereToldSo) {
+  for (const bool ports_of_set : {false, true}) {
+    PathLab lab;
+    TestSa sa = sa_to(kPcscf6, kUe6);
+    if (ports_of_set) sa.alternate = {kPcscfPort + 1, kUePort + 1};
+    lab.install_out(sa);
+    uint32_t number = 0;
+    for (const uint16_t from :
+         std::initializer_list<uint16_t>{kPcscfPort, kPcscfPort + 1, kPcscfPort + 2}) {
+      for (const uint16_t to : std::initializer_list<uint16_t>{kUePort, kUePort + 1, kUePort + 2}) {
+        const PacketBuilder packet = answer().udp(from, to);
+        const bool own = from == kPcscfPort && to == kUePort;
+        const bool of_set = from <= kPcscfPort + 1 && to <= kUePort + 1;
+        const Outcome outcome = lab.out(packet);
+        if (own || (ports_of_set && of_set)) {
+          expect_protected(outcome, packet, sa, ++number);
+        } else {
+          EXPECT_EQ(outcome, from == kPcscfPort ? dropped(Drop::cleartext_on_protected_port)
+                                                : passed(packet))
+              << ports_of_set << ' ' << from << ' ' << to;
+        }
+      }
+    }
+    EXPECT_EQ(lab.counters.protected_out, number);
+  }
+}
+
 // The UDP and TCP checksums are the last thing that says whether the host's packet was whole.
 TEST(Outbound, DropsUnfinishedChecksumsWhereConfigured) {
   PathConfig config;

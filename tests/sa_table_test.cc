@@ -7,6 +7,7 @@
 
 #include <set>
 #include <utility>
+#include <vector>
 
 namespace gmesp {
 namespace {
@@ -78,6 +79,53 @@ TEST(SaTable, EventsWaitForRoomWithoutLoss) {
   while (!finished) all.merge(deliver(table, 7, finished));
   EXPECT_EQ(all.size(), 200u);
   EXPECT_EQ(std::set<Event>(all.begin(), all.end()).size(), 200u);
+}
+
+// DESIGN 4: `ok` re-arms. Before, between and behind: told once for each time, and of no other
+// time.
+TEST(SaTable, RearmingPartsTheFirstUseBeforeFromTheOneBehind) {
+  for (const bool used_before : {false, true}) {
+    for (const bool told_before : {false, true}) {
+      for (const bool used_behind : {false, true}) {
+        Table table(2);
+        place(table, 1);
+        if (used_before) raise(table, 1, SaEventKind::first_use);
+        raise(table, 1, SaEventKind::sequence_soft_limit);
+        if (told_before) deliver_all(table);
+        table.rearm_first_use(SaIndex{1});
+        if (used_behind) raise(table, 1, SaEventKind::first_use);
+        if (used_behind) raise(table, 1, SaEventKind::first_use);
+        raise(table, 1, SaEventKind::sequence_soft_limit);
+        std::multiset<Event> expected;
+        if (used_behind) expected.emplace(1, SaEventKind::first_use);
+        if (!told_before) expected.emplace(1, SaEventKind::sequence_soft_limit);
+        EXPECT_EQ(deliver_all(table), expected) << used_before << told_before << used_behind;
+        EXPECT_TRUE(deliver_all(table).empty());
+      }
+    }
+  }
+}
+
+// R14: bursts, not packets. What nobody took is one event however many there were meanwhile.
+TEST(SaTable, TellsOfBadIcvsAtTheFirstBurstAndAtEveryDoubling) {
+  SaTable<InboundSa> table(1);
+  InboundSa sa;
+  sa.spi = Spi{1000};
+  table.place(SaIndex{0}, sa);
+  std::vector<uint32_t> told;
+  const auto take = [&](uint32_t failures) {
+    table.deliver_events([&](SaIndex, SaEventKind kind) {
+      EXPECT_EQ(kind, SaEventKind::icv_failures);
+      told.push_back(failures);
+      return true;
+    });
+  };
+  for (uint32_t i = 1; i <= 5000; ++i) {
+    table.record_icv_failure(table[SaIndex{0}]);
+    if (i < 200 || i > 2000) take(i);
+  }
+  EXPECT_EQ(told, (std::vector<uint32_t>{32, 64, 128, 2001, 2048, 4096}));
+  EXPECT_EQ(table.record(table[SaIndex{0}]).icv_failures, 5000u);
 }
 
 // First, middle and last of the list of SAs that wait.

@@ -61,6 +61,28 @@ TEST(Selector, AnyProtocolIsUdpOrTcpAndNothingElse) {
   }
 }
 
+// SPEC 6, ports-of-set: either port of the one end with either of the other, and no third one.
+TEST(Selector, TakesTheSecondPortsInEveryCombination) {
+  const AlternatePorts alternate{5064, 5065};
+  for (const uint16_t source : std::initializer_list<uint16_t>{5062, 5064, 5063, 5065, 0}) {
+    for (const uint16_t destination : std::initializer_list<uint16_t>{5063, 5065, 5062, 5064, 0}) {
+      Flow flow = kFlow;
+      flow.source_port = source;
+      flow.destination_port = destination;
+      const bool is_of_set =
+          (source == 5062 || source == 5064) && (destination == 5063 || destination == 5065);
+      EXPECT_EQ(exact().matches(flow, alternate), is_of_set) << source << ' ' << destination;
+      // None: the selector alone, and a packet's port 0 is no alternate.
+      EXPECT_EQ(exact().matches(flow, {}), exact().matches(flow)) << source << ' ' << destination;
+      flow.protocol = Protocol::tcp;
+      EXPECT_FALSE(exact().matches(flow, alternate));
+    }
+  }
+  Flow other = kFlow;
+  other.source = address("2001:db8::11");
+  EXPECT_FALSE(exact().matches(other, alternate));
+}
+
 // From the least to the most specific: ports before the protocol.
 TEST(Selector, PortsDecideBeforeTheProtocol) {
   struct Row {

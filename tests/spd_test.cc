@@ -124,6 +124,60 @@ TEST(Spd, OfEqualsTheLatestWinsAndDeletingFallsBack) {
   EXPECT_EQ(found(spd, kFlow), kNoSa);
 }
 
+// INT-72, INT-74, PUB-04: a set with the ports of the one in use waits behind it until it is
+// preferred. JNT-4: when the one in use goes, the next one is used by itself.
+TEST(Spd, AStandbyWaitsBehindItsEqualsUntilPreferredOrAlone) {
+  Spd spd(4, kSeed);
+  const Flow kFlow = flow(1, 5061, 6000, Protocol::udp);
+  const auto install = [&](uint32_t index, const Selector& of, bool standby) {
+    InstallOutbound sa = command(index, of);
+    sa.standby = standby;
+    ASSERT_FALSE(spd.install(sa));
+  };
+  const Selector equal = selector(1, 5061, 6000, kAny);
+  install(0, equal, true);
+  EXPECT_EQ(found(spd, kFlow), SaIndex{0}) << "nothing to wait for";
+  install(1, equal, true);
+  install(2, selector(1, 5061, 0, Protocol::udp), false);
+  install(3, equal, true);
+  EXPECT_EQ(found(spd, kFlow), SaIndex{0});
+  spd.prefer(SaIndex{3});
+  EXPECT_EQ(found(spd, kFlow), SaIndex{3});
+  spd.prefer(SaIndex{3});
+  EXPECT_EQ(found(spd, kFlow), SaIndex{3});
+  spd.remove(SaIndex{3});
+  EXPECT_EQ(found(spd, kFlow), SaIndex{0});
+  spd.prefer(SaIndex{2});
+  EXPECT_EQ(found(spd, kFlow), SaIndex{0}) << "specificity decides first";
+  spd.remove(SaIndex{0});
+  EXPECT_EQ(found(spd, kFlow), SaIndex{1});
+  spd.remove(SaIndex{1});
+  EXPECT_EQ(found(spd, kFlow), SaIndex{2});
+  spd.prefer(SaIndex{2});  // the only one
+  EXPECT_EQ(found(spd, kFlow), SaIndex{2});
+  spd.remove(SaIndex{2});
+  EXPECT_EQ(found(spd, kFlow), kNoSa);
+}
+
+// SPEC 6, ports-of-set: only where no selector takes the flow, whatever comes first.
+TEST(Spd, ASelectorGoesBeforeAlternatePortsAnywhereInTheChain) {
+  Spd spd(3, kSeed);
+  InstallOutbound first = command(0, selector(1, 5061, 6000, kAny));
+  first.alternate = {5062, 6001};
+  ASSERT_FALSE(spd.install(command(1, selector(1, 5062, 6001, kAny))));
+  ASSERT_FALSE(spd.install(first));
+  EXPECT_EQ(found(spd, flow(1, 5061, 6000, Protocol::udp)), SaIndex{0});
+  EXPECT_EQ(found(spd, flow(1, 5062, 6001, Protocol::udp)), SaIndex{1}) << "its own selector";
+  EXPECT_EQ(found(spd, flow(1, 5061, 6001, Protocol::tcp)), SaIndex{0});
+  EXPECT_EQ(found(spd, flow(1, 5062, 6000, Protocol::udp)), SaIndex{0});
+  EXPECT_EQ(found(spd, flow(1, 5062, 6002, Protocol::udp)), kNoSa);
+  EXPECT_EQ(found(spd, flow(1, 0, 6000, Protocol::udp)), kNoSa);
+  spd.remove(SaIndex{0});
+  EXPECT_EQ(found(spd, flow(1, 5061, 6001, Protocol::udp)), kNoSa) << "strict";
+  ASSERT_FALSE(spd.install(command(0, selector(1, 5061, 6000, kAny))));
+  EXPECT_EQ(found(spd, flow(1, 5061, 6001, Protocol::udp)), kNoSa) << "the place's old ports";
+}
+
 TEST(Spd, TheSeedMovesAddressesToOtherBuckets) {
   const Spd one(100, 1);
   const Spd two(100, 2);
@@ -165,54 +219,109 @@ class SlowModel {
   bool contains(SaIndex index) const {
     return std::any_of(sas_.begin(), sas_.end(), [&](const Sa& sa) { return sa.index == index; });
   }
-  void install(SaIndex index, const Selector& selector) { sas_.push_back({index, selector}); }
+  void install(const InstallOutbound& sa) {
+    sas_.push_back({sa.index, sa.selector, sa.alternate, sa.standby ? --last_ : ++first_});
+  }
+  void prefer(SaIndex index) {
+    for (Sa& sa : sas_) {
+      if (sa.index == index) sa.order = ++first_;
+    }
+  }
   void remove(SaIndex index) {
     std::erase_if(sas_, [&](const Sa& sa) { return sa.index == index; });
   }
   SaIndex find(const Flow& flow) const {
-    SaIndex best = kNoSa;
-    int rank = -1;
-    for (const Sa& sa : sas_) {  // oldest first: an equal later one replaces it
-      const int its_rank = 4 * (sa.selector.source_port != 0) +
-                           4 * (sa.selector.destination_port != 0) + (sa.selector.protocol != kAny);
-      if (!sa.selector.matches(flow) || its_rank < rank) continue;
-      rank = its_rank;
-      best = sa.index;
-    }
-    return best;
+    const SaIndex exact = best([&](const Sa& sa) { return sa.selector.matches(flow); });
+    if (exact != kNoSa) return exact;
+    // Every combination of own and second ports.
+    return best([&](const Sa& sa) {
+      bool any = false;
+      for (const bool second_source : {false, true}) {
+        for (const bool second_destination : {false, true}) {
+          Selector ports = sa.selector;
+          if (second_source && sa.alternate.source == 0) continue;
+          if (second_destination && sa.alternate.destination == 0) continue;
+          if (second_source && ports.source_port != 0) ports.source_port = sa.alternate.source;
+          if (second_destination && ports.destination_port != 0) {
+            ports.destination_port = sa.alternate.destination;
+          }
+          any |= ports.matches(flow);
+        }
+      }
+      return any;
+    });
   }
 
  private:
   struct Sa {
     SaIndex index;
     Selector selector;
+    AlternatePorts alternate;
+    int order;
   };
+  template <typename Predicate>
+  SaIndex best(Predicate&& takes) const {
+    const Sa* best = nullptr;
+    const auto rank = [](const Sa& sa) {
+      return 4 * (sa.selector.source_port != 0) + 4 * (sa.selector.destination_port != 0) +
+             (sa.selector.protocol != kAny);
+    };
+    for (const Sa& sa : sas_) {
+      if (!takes(sa)) continue;
+      if (best == nullptr || rank(sa) > rank(*best) ||
+          (rank(sa) == rank(*best) && sa.order > best->order)) {
+        best = &sa;
+      }
+    }
+    return best == nullptr ? kNoSa : best->index;
+  }
+
   std::vector<Sa> sas_;
+  int first_ = 0;
+  int last_ = 0;
 };
+
+struct Step {
+  enum Kind { install, standby, prefer, remove } kind;
+  InstallOutbound sa;
+};
+
+rc::Gen<Step> any_step(uint32_t capacity) {
+  const auto port = [](std::initializer_list<uint16_t> ports) {
+    return rc::gen::elementOf(std::vector<uint16_t>(ports));
+  };
+  return rc::gen::map(
+      rc::gen::tuple(rc::gen::element(Step::install, Step::install, Step::standby, Step::standby,
+                                      Step::prefer, Step::remove),
+                     rc::gen::inRange<uint32_t>(0, capacity), rc::gen::inRange<uint32_t>(0, 3),
+                     port({0, 5061, 6000}), port({0, 5061, 6000}), port({0, 0, 1, 5061}),
+                     port({0, 0, 1, 6000}), rc::gen::element(kAny, Protocol::udp, Protocol::tcp)),
+      [](const auto& drawn) {
+        const auto& [kind, index, ue_number, source, destination, second_source, second_destination,
+                     protocol] = drawn;
+        Step step{kind, command(index, selector(ue_number, source, destination, protocol))};
+        step.sa.alternate = {second_source, second_destination};
+        step.sa.standby = kind == Step::standby;
+        return step;
+      });
+}
 
 TEST(Spd, EqualsAModelThatLooksAtEverySa) {
   EXPECT_TRUE(rc::check([] {
     constexpr uint32_t kCapacity = 20;
-    constexpr uint16_t kPorts[] = {5061, 6000, 1};
-    const auto port = rc::gen::element<uint16_t>(0, 5061, 6000);
-    const auto steps = *rc::gen::scale(
-        4, rc::gen::container<
-               std::vector<std::tuple<bool, uint32_t, uint32_t, uint16_t, uint16_t, Protocol>>>(
-               rc::gen::tuple(rc::gen::element(true, true, false),
-                              rc::gen::inRange<uint32_t>(0, kCapacity),
-                              rc::gen::inRange<uint32_t>(0, 3), port, port,
-                              rc::gen::element(kAny, Protocol::udp, Protocol::tcp))));
+    constexpr uint16_t kPorts[] = {5061, 6000, 1, 0};
+    const auto steps =
+        *rc::gen::scale(4, rc::gen::container<std::vector<Step>>(any_step(kCapacity)));
     Spd spd(kCapacity, kSeed);
     SlowModel model;
-    for (const auto& [install, index, ue_number, source_port, destination_port, protocol] : steps) {
-      if (install) {
-        const Selector added = selector(ue_number, source_port, destination_port, protocol);
-        const bool refused = spd.install(command(index, added)).has_value();
-        RC_ASSERT(refused == model.contains(SaIndex{index}));
-        if (!refused) model.install(SaIndex{index}, added);
-      } else if (model.contains(SaIndex{index})) {
-        spd.remove(SaIndex{index});
-        model.remove(SaIndex{index});
+    for (const auto& [kind, sa] : steps) {
+      if (kind == Step::install || kind == Step::standby) {
+        const bool refused = spd.install(sa).has_value();
+        RC_ASSERT(refused == model.contains(sa.index));
+        if (!refused) model.install(sa);
+      } else if (model.contains(sa.index)) {
+        kind == Step::prefer ? spd.prefer(sa.index) : spd.remove(sa.index);
+        kind == Step::prefer ? model.prefer(sa.index) : model.remove(sa.index);
       }
     }
     for (const uint32_t ue_number : {0u, 1u, 2u, 3u}) {

@@ -276,6 +276,87 @@ TEST(Worker, KeepsEventsWhileTheRingIsFullAndDeliversEachOnce) {
                          static_cast<uint8_t>(SaEventKind::sequence_exhausted));
 }
 
+// DESIGN 4, PUB-04: `ok` re-arms the first use. What comes out of the ring before Promoted was
+// before it and what comes behind was behind, with an event ring that takes events and with one
+// that does not; none gets lost, none is told twice.
+TEST(Worker, PartsFirstUsesBeforeAndBehindAPromotion) {
+  const AssumeRole role(worker_thread);
+  for (const bool ring_full : {false, true}) {
+    for (const bool used_before : {false, true}) {
+      for (const bool used_behind : {false, true}) {
+        WorkerLab lab;
+        lab.command(lab.install_in(kIn, kIndex));
+        lab.settle();
+        lab.take_events();
+        for (size_t i = 0; ring_full && i < WorkerChannel::kCommands; ++i) {
+          lab.command(QuerySa{Direction::in, kIndex});
+          lab.workers[0]->poll();
+        }
+        if (used_before) lab.access.feed(0, request().esp(kIn, 1).frame());
+        lab.settle();
+        lab.command(PromoteSa{Direction::in, kIndex});
+        if (used_behind) lab.access.feed(0, request().esp(kIn, 2).frame());
+        lab.settle();
+        if (used_behind) lab.access.feed(0, request().esp(kIn, 3).frame());
+        std::vector<SaEvent> events = lab.take_events();
+        lab.settle();
+        for (const SaEvent& event : lab.take_events()) events.push_back(event);
+        size_t before = 0;
+        size_t behind = 0;
+        bool promoted = false;
+        for (const SaEvent& event : events) {
+          if (const auto* answer = std::get_if<Promoted>(&event)) {
+            EXPECT_FALSE(promoted);
+            EXPECT_EQ(answer->index, kIndex);
+            promoted = true;
+          }
+          if (std::holds_alternative<SaUse>(event)) ++(promoted ? behind : before);
+        }
+        EXPECT_TRUE(promoted);
+        EXPECT_EQ(before, used_before && !ring_full ? 1u : 0u) << ring_full << used_behind;
+        EXPECT_EQ(behind, used_behind ? 1u : 0u) << ring_full << used_before;
+      }
+    }
+  }
+}
+
+// INT-72, INT-74: old and new set side by side, outbound by the one in use; nothing in flight is
+// lost on the change. JNT-4, PUB-05: the new one is used by itself when the old one goes.
+TEST(Worker, ChangesOutboundSasOfEqualPortsOnPromotionAndOnDelete) {
+  const AssumeRole role(worker_thread);
+  for (const bool promote : {true, false}) {
+    WorkerLab lab;
+    TestSa next = kOut;
+    next.spi = 0x20004;
+    const SaIndex kNext{8};
+    const auto spis_sent = [&](size_t packets) {
+      for (size_t i = 0; i < packets; ++i) lab.host.feed(0, answer().frame());
+      lab.settle();
+      std::vector<uint32_t> spis;
+      for (const Frame& frame : lab.access.take_sent()) {
+        const uint8_t* const esp = frame.data() + answer().esp_offset();
+        spis.push_back(uint32_t{esp[0]} << 24 | uint32_t{esp[1]} << 16 | uint32_t{esp[2]} << 8 |
+                       esp[3]);
+      }
+      return spis;
+    };
+    lab.command(lab.install_out(kOut, kIndex));
+    lab.settle();
+    InstallOutbound standby = lab.install_out(next, kNext);
+    standby.standby = true;
+    lab.command(standby);
+    EXPECT_EQ(spis_sent(3), std::vector<uint32_t>(3, kOut.spi));
+    lab.command(promote ? SaCommand(PromoteSa{Direction::out, kNext})
+                        : SaCommand(DeleteSa{Direction::out, kIndex}));
+    EXPECT_EQ(spis_sent(3), std::vector<uint32_t>(3, next.spi));
+    if (promote) {
+      lab.command(DeleteSa{Direction::out, kNext});
+      EXPECT_EQ(spis_sent(3), std::vector<uint32_t>(3, kOut.spi));
+    }
+    lab.expect_conserved();
+  }
+}
+
 TEST(Worker, ForgetsTheEventsOfADeletedSa) {
   const AssumeRole role(worker_thread);
   WorkerLab lab;
@@ -325,6 +406,34 @@ TEST(Worker, HoldsThePortsOfAUesSaAfterItsEnd) {
     lab.settle();
     EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], hold_s == 0 ? 1u : 2u);
   }
+}
+
+// INT-35: second ports are protected and held like the selector's, either direction.
+TEST(Worker, ProtectsTheSecondLocalPortOfAUesSaToo) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.policy.role = Role::ue;
+  shape.policy.protected_port_hold_s = 0;
+  WorkerLab lab(shape);
+  TestSa in{Suite::md5_null, 0x800, {kPcscf6, kUe6, kPcscfPort, kUePort}};
+  in.alternate = {6102, 5101};
+  TestSa out{Suite::md5_null, 0x801, {kUe6, kPcscf6, kUePort, kPcscfPort}};
+  out.alternate = {5102, 6102};
+  lab.command(lab.install_in(in, kIndex));
+  lab.command(lab.install_out(out, kIndex));
+  const auto dropped = [&] {
+    const uint64_t before = lab.counters(0)[Drop::cleartext_on_protected_port];
+    for (const uint16_t port : std::initializer_list<uint16_t>{5101, 5102, 6102, 5103}) {
+      lab.access.feed(0, PacketBuilder().ip(kPcscf4, kUe4).udp(1, port).frame());
+    }
+    lab.settle();
+    return lab.counters(0)[Drop::cleartext_on_protected_port] - before;
+  };
+  EXPECT_EQ(dropped(), 2u);
+  lab.command(DeleteSa{Direction::in, kIndex});
+  EXPECT_EQ(dropped(), 1u);
+  lab.command(DeleteSa{Direction::out, kIndex});
+  EXPECT_EQ(dropped(), 0u);
 }
 
 TEST(Worker, ForwardsFramesOfOtherKindsAsTheyAre) {
