@@ -329,7 +329,7 @@ TEST(Worker, ChangesOutboundSasOfEqualPortsOnPromotionAndOnDelete) {
     TestSa next = kOut;
     next.spi = 0x20004;
     const SaIndex kNext{8};
-    const auto spis_sent = [&](size_t packets) {
+    const auto spis_sent = [&](size_t packets) ON(worker_thread) {
       for (size_t i = 0; i < packets; ++i) lab.host.feed(0, answer().frame());
       lab.settle();
       std::vector<uint32_t> spis;
@@ -421,7 +421,7 @@ TEST(Worker, ProtectsTheSecondLocalPortOfAUesSaToo) {
   out.alternate = {5102, 6102};
   lab.command(lab.install_in(in, kIndex));
   lab.command(lab.install_out(out, kIndex));
-  const auto dropped = [&] {
+  const auto dropped = [&]() ON(worker_thread) {
     const uint64_t before = lab.counters(0)[Drop::cleartext_on_protected_port];
     for (const uint16_t port : std::initializer_list<uint16_t>{5101, 5102, 6102, 5103}) {
       lab.access.feed(0, PacketBuilder().ip(kPcscf4, kUe4).udp(1, port).frame());
