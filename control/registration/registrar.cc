@@ -60,7 +60,7 @@ Registrar::Registrar(const RegistrarConfig& config, SaManager& sas, Clock clock)
       sets_(config.capacity),
       spis_(role_, std::chrono::seconds(config.spi_quarantine_s),
             [&sas](Spi spi) { return sas.has_inbound(spi); }),
-      used_keys_(4 * config.capacity),
+      used_keys_(2 * config.capacity),
       timers_(config.capacity, clock_().count()) {
   sas_.on_set_news([this](SetIndex set, SaHandle sa, SaNews news)
                        ON(control_thread) { on_news(set, sa, news); });
