@@ -14,6 +14,8 @@
 #include <optional>
 #include <type_traits>
 
+#include "control/registration/header_reader.h"
+
 namespace gmesp {
 namespace {
 
@@ -32,6 +34,7 @@ constexpr unsigned kMandatory = bit(Parameter::alg) | bit(Parameter::spi_c) |
                                 bit(Parameter::spi_s) | bit(Parameter::port_c) |
                                 bit(Parameter::port_s);
 
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 bool equal_in_any_case(std::string_view a, std::string_view b) {
@@ -46,74 +49,6 @@ std::optional<size_t> find_name(const std::array<std::string_view, N>& names,
   }
   return std::nullopt;
 }
-
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
-constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
-constexpr bool is_token(char c) {
-  return (lower(c) >= 'a' && lower(c) <= 'z') || is_digit(c) ||
-         std::string_view("-.!%*_+`'~").find(c) != std::string_view::npos;
-}
-// gen-value may be a host, and that an IPv6 reference (RFC 3261 25.1).
-constexpr bool is_value(char c) { return is_token(c) || c == '[' || c == ']' || c == ':'; }
-
-// The text, taken from the front. What returns text returns an empty one where there was none.
-class Reader {
- public:
-  explicit Reader(std::string_view text) : rest_(text) {}
-
-  bool at_end() const { return rest_.empty(); }
-  bool at(char c) const { return rest_.starts_with(c); }
-  bool take(char c) {
-    if (!at(c)) return false;
-    rest_.remove_prefix(1);
-    return true;
-  }
-  bool at_line_end() const { return line_end_bytes() > 0; }
-  bool take_line_end() {
-    const size_t bytes = line_end_bytes();
-    rest_.remove_prefix(bytes);
-    return bytes > 0;
-  }
-  // A line end with a blank behind it is a blank: the line goes on (RFC 3261 7.3.1).
-  void skip_blanks() {
-    while (!rest_.empty()) {
-      const size_t bytes = line_end_bytes();
-      if (bytes == rest_.size() || !is_blank(rest_[bytes])) return;
-      rest_.remove_prefix(bytes + 1);
-    }
-  }
-  std::string_view token() { return take_while(is_token); }
-  std::string_view value() { return take_while(is_value); }
-  // What is between the quotes, escapes as they stand: no value that we know needs any. A line's
-  // end is only good in a folded line.
-  std::optional<std::string_view> quoted() {
-    for (size_t i = 1; i < rest_.size(); ++i) {
-      if (rest_[i] == '"') {
-        const std::string_view inside = rest_.substr(1, i - 1);
-        rest_.remove_prefix(i + 1);
-        return inside;
-      }
-      const bool escaped = rest_[i] == '\\';
-      const char next = i + 1 < rest_.size() ? rest_[i + 1] : '\0';
-      if (escaped ? next == '\n' || next == '\r' : rest_[i] == '\n' && !is_blank(next)) break;
-      i += escaped ? 1 : 0;
-    }
-    return std::nullopt;
-  }
-
- private:
-  size_t line_end_bytes() const {
-    return rest_.starts_with('\n') ? 1 : rest_.starts_with("\r\n") ? 2 : 0;
-  }
-  std::string_view take_while(bool (*belongs)(char)) {
-    const auto end = std::find_if_not(rest_.begin(), rest_.end(), belongs);
-    const std::string_view taken = rest_.substr(0, static_cast<size_t>(end - rest_.begin()));
-    rest_.remove_prefix(taken.size());
-    return taken;
-  }
-
-  std::string_view rest_;
-};
 
 template <typename Number>
 AgreementError read_number(std::string_view text, Number least, Number& number) {
@@ -242,7 +177,7 @@ class Parser {
  private:
   // "Security-Client:", the same one on every line that has one. False: something else.
   bool take_header_name() {
-    Reader ahead = reader_;
+    HeaderReader ahead = reader_;
     const std::string_view name = ahead.token();
     ahead.skip_blanks();
     if (!ahead.take(':')) return true;
@@ -289,7 +224,7 @@ class Parser {
     return reader_.at_end() || reader_.at(',') || reader_.at_line_end();
   }
 
-  Reader reader_;
+  HeaderReader reader_;
   std::optional<size_t> header_;
 };
 
