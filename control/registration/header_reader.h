@@ -3,12 +3,24 @@
 // folded lines that may stand between them (RFC 3261 7.3.1, 25.1).
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
 namespace gmesp {
+
+// By character: letters, digits and what more is given.
+using CharacterTable = std::array<bool, 256>;
+constexpr CharacterTable letters_digits_and(std::string_view more) {
+  CharacterTable table{};
+  for (char c = 'a'; c <= 'z'; ++c) table[static_cast<uint8_t>(c)] = true;
+  for (char c = 'A'; c <= 'Z'; ++c) table[static_cast<uint8_t>(c)] = true;
+  for (char c = '0'; c <= '9'; ++c) table[static_cast<uint8_t>(c)] = true;
+  for (const char c : more) table[static_cast<uint8_t>(c)] = true;
+  return table;
+}
 
 // What returns text returns an empty one where there was none.
 class HeaderReader {
@@ -36,8 +48,15 @@ class HeaderReader {
       rest_.remove_prefix(bytes + 1);
     }
   }
-  std::string_view token() { return take_while(is_token); }
-  std::string_view value() { return take_while(is_value); }
+  std::string_view token() {
+    static constexpr CharacterTable kToken = letters_digits_and("-.!%*_+`'~");
+    return take_while(kToken);
+  }
+  // gen-value may be a host too, and that an IPv6 reference.
+  std::string_view value() {
+    static constexpr CharacterTable kValue = letters_digits_and("-.!%*_+`'~[]:");
+    return take_while(kValue);
+  }
   // What is between the quotes, escapes as they stand: no value that we know needs any. A line's
   // end is only good in a folded line.
   std::optional<std::string_view> quoted() {
@@ -56,20 +75,15 @@ class HeaderReader {
   }
 
  private:
-  static bool is_blank(char c) { return c == ' ' || c == '\t'; }
-  static bool is_token(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("-.!%*_+`'~").find(c) != std::string_view::npos;
-  }
-  // gen-value may be a host, and that an IPv6 reference.
-  static bool is_value(char c) { return is_token(c) || c == '[' || c == ']' || c == ':'; }
+  static constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
   size_t line_end_bytes() const {
     return rest_.starts_with('\n') ? 1 : rest_.starts_with("\r\n") ? 2 : 0;
   }
-  std::string_view take_while(bool (*belongs)(char)) {
-    const auto end = std::find_if_not(rest_.begin(), rest_.end(), belongs);
-    const std::string_view taken = rest_.substr(0, static_cast<size_t>(end - rest_.begin()));
-    rest_.remove_prefix(taken.size());
+  std::string_view take_while(const CharacterTable& table) {
+    size_t size = 0;
+    while (size < rest_.size() && table[static_cast<uint8_t>(rest_[size])]) ++size;
+    const std::string_view taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
     return taken;
   }
 
