@@ -89,7 +89,7 @@ void SaManager::on_event(size_t worker, const SaEvent& event) {
   } else if (const auto* status = std::get_if<SaStatus>(&event)) {
     on_status(*status, worker);
   } else {
-    on_sa_use(std::get<SaUse>(event), worker);
+    on_state_event(std::get<SaStateEvent>(event), worker);
   }
 }
 
@@ -120,7 +120,7 @@ void SaManager::on_status(const SaStatus& event, size_t worker) {
   done(inventory[place], worker, event);
 }
 
-void SaManager::on_sa_use(const SaUse& event, size_t worker) {
+void SaManager::on_state_event(const SaStateEvent& event, size_t worker) {
   SaInventory& inventory = this->inventory(event.direction);
   const SaPlace place = inventory.place(worker, event.index);
   SaEntry& entry = inventory[place];

@@ -204,7 +204,7 @@ class SaManager {
   void on_installed(const Installed& event, size_t worker);
   void on_deleted(Direction direction, SaPlace place);
   void on_status(const SaStatus& event, size_t worker);
-  void on_sa_use(const SaUse& event, size_t worker);
+  void on_state_event(const SaStateEvent& event, size_t worker);
   void set_state(Direction direction, SaEntry& entry, SaState state);
   void forget(Direction direction, SaPlace place);
   // Tells whoever waits: the set's owner, or the command's Done.

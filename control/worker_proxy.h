@@ -41,8 +41,8 @@ size_t WorkerProxy::poll(Handler&& handler) {
   size_t events = 0;
   SaEvent event;
   while (channel_.events.pop(event)) {
-    // SaUse comes of its own; everything else answers a command.
-    if (!std::holds_alternative<SaUse>(event)) --unanswered_;
+    // SaStateEvent comes of its own; everything else answers a command.
+    if (!std::holds_alternative<SaStateEvent>(event)) --unanswered_;
     handler(static_cast<const SaEvent&>(event));
     ++events;
   }

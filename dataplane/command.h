@@ -94,13 +94,13 @@ struct SaStatus {
   uint32_t selector_mismatches = 0;
 };
 
-struct SaUse {  // unsolicited
+struct SaStateEvent {  // unsolicited, of each kind as SaTable has it
   Direction direction{};
   SaIndex index{};
   SaEventKind kind{};
 };
 
-using SaEvent = std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, SaUse>;
+using SaEvent = std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, SaStateEvent>;
 
 static_assert(std::is_trivially_copyable_v<SaCommand> && std::is_trivially_copyable_v<SaEvent>,
               "what is copied through a ring must have no owner to forget");
@@ -118,7 +118,7 @@ struct WorkerChannel {
   std::atomic<bool> stop{false};  // writer: control thread; the worker leaves run() soon after
 };
 // Answers must always find room: WorkerProxy never has more than kCommands unanswered
-// (control/worker_proxy.h), and the worker puts SaUse events only into the other half.
+// (control/worker_proxy.h), and the worker puts SaStateEvent events only into the other half.
 static_assert(WorkerChannel::kEvents >= 2 * WorkerChannel::kCommands,
               "an answer never waits for room in the event ring");
 

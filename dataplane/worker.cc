@@ -208,7 +208,7 @@ void Worker::deliver_events() {
     return [this, direction](SaIndex index, SaEventKind kind) {
       // Half of the ring is for answers.
       if (channel_.events.write_available() <= WorkerChannel::kCommands) return false;
-      return channel_.events.push(SaUse{direction, index, kind});
+      return channel_.events.push(SaStateEvent{direction, index, kind});
     };
   };
   const bool all_in = sad_.sas().deliver_events(deliver_of(Direction::in));

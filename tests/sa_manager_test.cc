@@ -347,7 +347,7 @@ TEST(SaManager, KeepsTheEventsOfAnSa) {
   std::vector<SaUseNotice> notices;
   bench.sas.on_use([&](const SaUseNotice& notice) { notices.push_back(notice); });
   for (const SaEventKind kind : {SaEventKind::first_use, SaEventKind::sequence_exhausted}) {
-    bench.rig.channels[0]->events.push(SaUse{Direction::out, SaIndex{0}, kind});
+    bench.rig.channels[0]->events.push(SaStateEvent{Direction::out, SaIndex{0}, kind});
   }
   bench.settle();
   ASSERT_EQ(notices.size(), 2u);

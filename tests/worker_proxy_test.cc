@@ -58,7 +58,7 @@ TEST_F(WorkerProxyTest, KeepsSoFewUnansweredThatEveryAnswerFindsRoom) {
 TEST_F(WorkerProxyTest, DoesNotTakeAnUnaskedEventForAnAnswer) {
   AssumeRole role(control_thread);
   ASSERT_TRUE(proxy_.send(delete_number(1)));
-  channel_->events.push(SaUse{Direction::in, SaIndex{1}, SaEventKind::first_use});
+  channel_->events.push(SaStateEvent{Direction::in, SaIndex{1}, SaEventKind::first_use});
   EXPECT_EQ(proxy_.poll([](const SaEvent&) {}), 1u);
   EXPECT_EQ(proxy_.unanswered(), 1u);
 }

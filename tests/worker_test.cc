@@ -132,7 +132,7 @@ TEST(Worker, StartsAfreshWhenAnSaTakesThePlaceOfADeletedOne) {
   lab.settle();
   EXPECT_EQ(lab.host.take_sent().size(), 2u);
   EXPECT_EQ(lab.counters(0)[Drop::icv_mismatch], 1u) << "the old key's packet";
-  EXPECT_EQ(lab.take<SaUse>().size(), 2u) << "each SA has its own first use";
+  EXPECT_EQ(lab.take<SaStateEvent>().size(), 2u) << "each SA has its own first use";
 }
 
 // A storm of commands takes a bounded share of every poll, and no command overtakes another.
@@ -255,19 +255,19 @@ TEST(Worker, KeepsEventsWhileTheRingIsFullAndDeliversEachOnce) {
   for (int i = 0; i < 3; ++i) lab.host.feed(0, PacketBuilder().ip(kPcscf6, kUe6).udp(1, 2).frame());
   lab.settle();
   EXPECT_GT(lab.counters(0).events_delayed, 0u);
-  std::vector<SaUse> uses;
+  std::vector<SaStateEvent> uses;
   size_t answers = 0;
   for (const SaEvent& event : lab.take_events()) {
-    if (const auto* use = std::get_if<SaUse>(&event)) uses.push_back(*use);
+    if (const auto* use = std::get_if<SaStateEvent>(&event)) uses.push_back(*use);
     if (std::get_if<SaStatus>(&event) != nullptr) ++answers;
   }
   EXPECT_EQ(answers, WorkerChannel::kCommands);
   lab.settle();
-  for (const SaUse& use : lab.take<SaUse>()) uses.push_back(use);
+  for (const SaStateEvent& use : lab.take<SaStateEvent>()) uses.push_back(use);
   lab.settle();
   EXPECT_TRUE(lab.take_events().empty());
   uint8_t seen[2] = {0, 0};
-  for (const SaUse& use : uses)
+  for (const SaStateEvent& use : uses)
     seen[static_cast<size_t>(use.direction)] |= static_cast<uint8_t>(use.kind);
   EXPECT_EQ(uses.size(), 4u);
   EXPECT_EQ(seen[0], static_cast<uint8_t>(SaEventKind::first_use));
@@ -310,7 +310,7 @@ TEST(Worker, PartsFirstUsesBeforeAndBehindAPromotion) {
             EXPECT_EQ(answer->index, kIndex);
             promoted = true;
           }
-          if (std::holds_alternative<SaUse>(event)) ++(promoted ? behind : before);
+          if (std::holds_alternative<SaStateEvent>(event)) ++(promoted ? behind : before);
         }
         EXPECT_TRUE(promoted);
         EXPECT_EQ(before, used_before && !ring_full ? 1u : 0u) << ring_full << used_behind;
@@ -378,7 +378,7 @@ TEST(Worker, ForgetsTheEventsOfADeletedSa) {
   lab.command(DeleteSa{Direction::in, SaIndex{1}});
   lab.settle();
   std::vector<SaIndex> used;
-  for (const SaUse& use : lab.take<SaUse>()) used.push_back(use.index);
+  for (const SaStateEvent& use : lab.take<SaStateEvent>()) used.push_back(use.index);
   std::sort(used.begin(), used.end());
   EXPECT_EQ(used, (std::vector{SaIndex{0}, SaIndex{2}}));
 }
