@@ -53,6 +53,38 @@ TEST_F(RegistrarTest, ARegistrationProtectsAllFourLegs) {
   }
 }
 
+// INT-04, INT-05, INT-10, INT-11, PRS-03: both ends expand CK and IK alike; every SA of a set takes
+// its packet once, and none that was touched on its way.
+TEST_F(RegistrarTest, EverySaRefusesReplaysAndForgeries) {
+  GmLab lab;
+  const Pair set = lab.enrol();
+  const SetView view = lab.ue.registrar.view(set.ue);
+  const auto once_only = [&](GmEnd& from, GmEnd& to, bool up, uint16_t source,
+                             uint16_t destination) ON(control_thread) {
+    EXPECT_TRUE(up ? lab.goes_up(view, source, destination)
+                   : lab.goes_down(view, source, destination));
+    EXPECT_EQ(lab.arrives(to, lab.wire), std::nullopt) << "a replay";
+    EXPECT_EQ(lab.arrives(from, lab.wire), std::nullopt) << "a reflection";
+    // The next of them, touched before it arrives.
+    from.rig.host.feed(0, PacketBuilder()
+                              .ip(up ? view.ue.address : view.pcscf.address,
+                                  up ? view.pcscf.address : view.ue.address)
+                              .udp(source, destination)
+                              .payload("SIP")
+                              .frame());
+    from.settle();
+    Frame touched = from.rig.access.take_sent().at(0);
+    touched.back() ^= 1;
+    EXPECT_EQ(lab.arrives(to, touched), std::nullopt) << "a forgery";
+    touched.back() ^= 1;
+    EXPECT_NE(lab.arrives(to, touched), std::nullopt) << "it was good before";
+  };
+  once_only(lab.ue, lab.pcscf, true, view.ue.port_c, view.pcscf.port_s);
+  once_only(lab.ue, lab.pcscf, true, view.ue.port_s, view.pcscf.port_c);
+  once_only(lab.pcscf, lab.ue, false, view.pcscf.port_c, view.ue.port_s);
+  once_only(lab.pcscf, lab.ue, false, view.pcscf.port_s, view.ue.port_c);
+}
+
 // INT-50, INT-51: SM1 leaves an offer with the UE's numbers and identities, and no SA.
 TEST_F(RegistrarTest, AnOfferHasNumbersButNoSa) {
   GmLab lab;

@@ -212,11 +212,16 @@ class GmLab {
     from.settle();
     const std::vector<Frame> on_wire = from.rig.access.take_sent();
     if (on_wire.size() != 1 || on_wire[0].size() <= frame.size()) return false;
-    wire_spi = spi_of(on_wire[0]);
-    to.rig.access.feed(0, on_wire[0]);
+    wire = on_wire[0];
+    wire_spi = spi_of(wire);
+    return arrives(to, wire) == frame;
+  }
+  // What comes out of the host port for a frame on the wire; nothing: it was dropped.
+  static std::optional<Frame> arrives(GmEnd& to, const Frame& on_wire) ON(control_thread) {
+    to.rig.access.feed(0, on_wire);
     to.settle();
-    const std::vector<Frame> arrived = to.rig.host.take_sent();
-    return arrived.size() == 1 && arrived[0] == frame;
+    const std::vector<Frame> out = to.rig.host.take_sent();
+    return out.size() == 1 ? std::optional(out[0]) : std::nullopt;
   }
   void pass_time(std::chrono::milliseconds time) ON(control_thread) {
     clock.ms += time.count();
@@ -229,7 +234,8 @@ class GmLab {
   GmEnd pcscf;
   SecurityAgreement client_header;  // of the last offer()
   SecurityAgreement server_header;
-  Spi wire_spi{};  // of the last packet that carry() saw between the two
+  Frame wire;  // the last packet that carry() saw between the two, and its SPI
+  Spi wire_spi{};
 
  private:
   static Frame packet(const Address& source, const Address& destination, uint16_t from, uint16_t to,

@@ -30,12 +30,13 @@ TEST_F(WorkerProxyTest, SendsEveryKindOfCommandInOrder) {
   AssumeRole role(control_thread);
   EXPECT_TRUE(proxy_.send(InstallInbound{}));
   EXPECT_TRUE(proxy_.send(InstallOutbound{}));
+  EXPECT_TRUE(proxy_.send(PromoteSa{}));
   EXPECT_TRUE(proxy_.send(QuerySa{}));
   EXPECT_TRUE(proxy_.send(DeleteSa{}));
   std::vector<size_t> kinds;
   channel_->commands.consume_all(
       [&](const SaCommand& command) { kinds.push_back(command.index()); });
-  EXPECT_EQ(kinds, (std::vector<size_t>{0, 1, 3, 2}));  // in the order of SaCommand
+  EXPECT_EQ(kinds, (std::vector<size_t>{0, 1, 2, 4, 3}));  // in the order of SaCommand
 }
 
 TEST_F(WorkerProxyTest, KeepsSoFewUnansweredThatEveryAnswerFindsRoom) {

@@ -58,8 +58,9 @@ Registrar::Registrar(const RegistrarConfig& config, SaManager& sas, Clock clock)
       sas_(sas),
       clock_(std::move(clock)),
       sets_(config.capacity),
-      spis_(role_, std::chrono::seconds(config.spi_quarantine_s),
-            [&sas](Spi spi) { return sas.has_inbound(spi); }),
+      spis_(
+          role_, std::chrono::seconds(config.spi_quarantine_s),
+          [&sas](Spi spi) { return sas.has_inbound(spi); }, 2 * config.capacity),
       used_keys_(2 * config.capacity),
       timers_(config.capacity, clock_().count()) {
   sas_.on_set_news([this](SetIndex set, SaHandle sa, SaNews news)
