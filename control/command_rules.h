@@ -3,6 +3,7 @@
 // to turn words into one.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -24,13 +25,27 @@ enum class Command : uint8_t {
   sa_flush,
   sa_count,
   stats,
-  drops
+  drops,
+  ue_register,
+  ue_challenge,
+  ue_response,
+  ue_ok,
+  ue_fail,
+  ue_refresh,
+  ue_delete,
+  ue_check,
+  ue_list,
+  ue_show,
+  ue_count,
+  ue_reconcile,
+  monitor
 };
 
 enum class Need : uint8_t {
   required,
   optional,
-  flag  // no value: present or not
+  flag,  // no value: present or not
+  list   // optional; several strings
 };
 
 struct KeyRule {
@@ -62,6 +77,39 @@ inline constexpr KeyRule kSaList[] = {{"dir", Need::optional},
 inline constexpr KeyRule kSaFlush[] = {{"all", Need::flag}};
 inline constexpr KeyRule kStats[] = {{"core", Need::optional}};
 inline constexpr KeyRule kDrops[] = {{"explain", Need::flag}};
+inline constexpr KeyRule kUeRegister[] = {
+    {"ue", Need::required},   {"pcscf", Need::required},           {"impi", Need::required},
+    {"impu", Need::list},     {"security-client", Need::optional}, {"contact", Need::optional},
+    {"over", Need::optional}, {"security-verify", Need::optional}, {"selector", Need::optional},
+};
+inline constexpr KeyRule kUeChallenge[] = {{"handle", Need::required},
+                                           {"ck", Need::required},
+                                           {"ik", Need::required},
+                                           {"security-server", Need::optional}};
+inline constexpr KeyRule kUeResponse[] = {{"handle", Need::required},
+                                          {"security-verify", Need::required},
+                                          {"security-client", Need::optional}};
+inline constexpr KeyRule kUeOk[] = {
+    {"handle", Need::required}, {"expires", Need::required}, {"impu", Need::list}};
+inline constexpr KeyRule kUeRefresh[] = {{"handle", Need::required}, {"expires", Need::required}};
+inline constexpr KeyRule kUeFail[] = {{"handle", Need::required}, {"reason", Need::required}};
+inline constexpr KeyRule kUeDelete[] = {
+    {"handle", Need::required}, {"only", Need::flag}, {"now", Need::flag}};
+inline constexpr KeyRule kUeCheck[] = {{"ue", Need::required},         {"ue-port", Need::required},
+                                       {"pcscf-port", Need::optional}, {"impi", Need::optional},
+                                       {"impu", Need::optional},       {"contact", Need::optional}};
+inline constexpr KeyRule kUeList[] = {{"ue", Need::optional},
+                                      {"impi", Need::optional},
+                                      {"state", Need::optional},
+                                      {"limit", Need::optional},
+                                      {"after", Need::optional}};
+inline constexpr KeyRule kUeShow[] = {{"handle", Need::required}};
+inline constexpr KeyRule kUeReconcile[] = {{"session", Need::optional},
+                                           {"handles", Need::list},
+                                           {"finish", Need::flag},
+                                           {"grace", Need::optional}};
+inline constexpr KeyRule kMonitor[] = {
+    {"sa", Need::flag}, {"ue", Need::flag}, {"drop", Need::flag}};
 }  // namespace command_keys
 
 inline constexpr CommandRule kCommandRules[] = {
@@ -74,8 +122,27 @@ inline constexpr CommandRule kCommandRules[] = {
     {Command::sa_count, "sa count", {}},
     {Command::stats, "stats", command_keys::kStats},
     {Command::drops, "drops", command_keys::kDrops},
+    {Command::ue_register, "ue register", command_keys::kUeRegister},
+    {Command::ue_challenge, "ue challenge", command_keys::kUeChallenge},
+    {Command::ue_response, "ue response", command_keys::kUeResponse},
+    {Command::ue_ok, "ue ok", command_keys::kUeOk},
+    {Command::ue_fail, "ue fail", command_keys::kUeFail},
+    {Command::ue_refresh, "ue refresh", command_keys::kUeRefresh},
+    {Command::ue_delete, "ue delete", command_keys::kUeDelete},
+    {Command::ue_check, "ue check", command_keys::kUeCheck},
+    {Command::ue_list, "ue list", command_keys::kUeList},
+    {Command::ue_show, "ue show", command_keys::kUeShow},
+    {Command::ue_count, "ue count", {}},
+    {Command::ue_reconcile, "ue reconcile", command_keys::kUeReconcile},
+    {Command::monitor, "monitor", command_keys::kMonitor},
 };
-inline constexpr size_t kMaxKeys = std::size(command_keys::kSaAdd);
+
+constexpr size_t most_keys() {
+  size_t most = 0;
+  for (const CommandRule& rule : kCommandRules) most = std::max(most, rule.keys.size());
+  return most;
+}
+inline constexpr size_t kMaxKeys = most_keys();
 
 constexpr const CommandRule* find_command(std::string_view words) {
   for (const CommandRule& rule : kCommandRules) {

@@ -3,6 +3,7 @@
 
 #include "control/json_writer.h"
 #include "control/telemetry.h"
+#include "control/ue_commands.h"
 #include "crypto/key_material.h"
 
 namespace gmesp {
@@ -21,6 +22,37 @@ void Commands::run(const Request& request, const Reply& reply) {
   switch (request.command()) {
     case Command::status:
       return reply(status_answer(info_, keys_, sas_));
+    case Command::stats:
+      return reply(stats_answer(info_, sas_, request.number("core", 0, UINT32_MAX)));
+    case Command::drops:
+      return reply(drops_answer(sas_, request.flag("explain")));
+    case Command::monitor:
+      return reply(monitor(request));
+    case Command::sa_add:
+    case Command::sa_delete:
+    case Command::sa_list:
+    case Command::sa_show:
+    case Command::sa_flush:
+    case Command::sa_count:
+      return run_sa(request, reply);
+    case Command::ue_register:
+    case Command::ue_challenge:
+    case Command::ue_response:
+    case Command::ue_ok:
+    case Command::ue_fail:
+    case Command::ue_refresh:
+    case Command::ue_delete:
+    case Command::ue_check:
+    case Command::ue_list:
+    case Command::ue_show:
+    case Command::ue_count:
+    case Command::ue_reconcile:
+      return run_ue(request, reply);
+  }
+}
+
+void Commands::run_sa(const Request& request, const Reply& reply) {
+  switch (request.command()) {
     case Command::sa_add:
       return sa_add(request, sas_, reply);
     case Command::sa_delete:
@@ -30,14 +62,49 @@ void Commands::run(const Request& request, const Reply& reply) {
     case Command::sa_show:
       return sa_show(request, sas_, reply);
     case Command::sa_flush:
+      if (request.flag("all")) return flush_all({sas_, registrar_}, reply);
       return sa_flush(sas_, reply);
-    case Command::sa_count:
+    default:
       return reply(sa_count(sas_));
-    case Command::stats:
-      return reply(stats_answer(info_, sas_, request.number("core", 0, UINT32_MAX)));
-    case Command::drops:
-      return reply(drops_answer(sas_, request.flag("explain")));
   }
+}
+
+void Commands::run_ue(const Request& request, const Reply& reply) {
+  const Registrations on{sas_, registrar_};
+  switch (request.command()) {
+    case Command::ue_register:
+      return reply(ue_register(request, on));
+    case Command::ue_challenge:
+      return ue_challenge(request, on, reply);
+    case Command::ue_response:
+      return reply(ue_response(request, on));
+    case Command::ue_ok:
+      return ue_ok(request, registrar_, reply);
+    case Command::ue_fail:
+      return ue_fail(request, registrar_, reply);
+    case Command::ue_refresh:
+      return reply(ue_refresh(request, registrar_));
+    case Command::ue_delete:
+      return ue_delete(request, registrar_, reply);
+    case Command::ue_check:
+      return reply(ue_check(request, registrar_));
+    case Command::ue_list:
+      return reply(ue_list(request, registrar_));
+    case Command::ue_show:
+      return ue_show(request, on, reply);
+    case Command::ue_count:
+      return reply(ue_count(registrar_));
+    default:
+      return reply(ue_reconcile(request, registrar_));
+  }
+}
+
+// None named: all of them.
+std::string Commands::monitor(const Request& request) {
+  EventKinds kinds{request.flag("ue"), request.flag("sa"), request.flag("drop")};
+  if (!kinds.ue && !kinds.sa && !kinds.drop) kinds = kAllEvents;
+  on_monitor_(kinds);
+  return JsonWriter().field("done", "monitoring").finish();
 }
 
 }  // namespace gmesp

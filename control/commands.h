@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // From one record of a client to one record of answer: what is asked (control/request.h), who does
-// it (control/sa_commands.h, control/telemetry.h), and what comes back when it is refused.
+// it (control/sa_commands.h, control/ue_commands.h, control/telemetry.h), and what comes back when
+// it is refused.
 #pragma once
 
+#include <functional>
 #include <span>
+#include <utility>
 
 #include "control/engine_info.h"
+#include "control/event_hub.h"
+#include "control/registration/registrar.h"
 #include "control/request.h"
 #include "control/sa_commands.h"
 #include "control/sa_manager.h"
@@ -16,8 +21,8 @@ namespace gmesp {
 
 class Commands {
  public:
-  Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas)
-      : info_(info), keys_(keys), sas_(sas) {}
+  Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas, Registrar& registrar)
+      : info_(info), keys_(keys), sas_(sas), registrar_(registrar) {}
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
 
@@ -25,12 +30,21 @@ class Commands {
   // reply is called once, at once or from SaManager::poll(), with at most kMaxRecordBytes.
   void handle(std::span<char> record, const Reply& reply) ON(control_thread);
 
+  // Called within handle(): the client whose record that is wants events. May throw Refused.
+  using MonitorHandler = std::function<void(EventKinds)>;
+  void on_monitor(MonitorHandler handler) { on_monitor_ = std::move(handler); }
+
  private:
   void run(const Request& request, const Reply& reply) ON(control_thread);
+  void run_sa(const Request& request, const Reply& reply) ON(control_thread);
+  void run_ue(const Request& request, const Reply& reply) ON(control_thread);
+  std::string monitor(const Request& request);
 
   const EngineInfo& info_;
   const KeyStore& keys_;
   SaManager& sas_;
+  Registrar& registrar_;
+  MonitorHandler on_monitor_;
   RequestReader reader_;
 };
 

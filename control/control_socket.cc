@@ -44,7 +44,7 @@ bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 }  // namespace
 
 ControlSocket::ControlSocket(const std::string& path, const std::string& group, int epoll,
-                             Commands& commands)
+                             Commands& commands, EventHub& events)
     : path_(path), epoll_(epoll), commands_(commands), listener_(listen_on(path, group)) {
   struct stat file {};
   if (lstat(path_.c_str(), &file) == 0) {
@@ -54,6 +54,8 @@ ControlSocket::ControlSocket(const std::string& path, const std::string& group, 
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kFirstTag;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event);
+  commands_.on_monitor([this](EventKinds kinds) { begin_monitor(kinds); });
+  events.listen([this](const Event& happened) { on_event(happened); });
 }
 
 // The listener is still open and holds its inode: no other file can have the number.
@@ -74,7 +76,12 @@ void ControlSocket::on_ready(uint64_t tag, uint32_t events) {
     connections_.erase(found);  // nobody will read the answer
     return;
   }
-  if ((events & EPOLLOUT) != 0) send_answer(connection, std::exchange(connection.unsent, {}));
+  if ((events & EPOLLOUT) != 0) {
+    if (!connection.unsent.empty()) {
+      send_answer(connection, std::exchange(connection.unsent, {}));
+    }
+    send_events(connection);
+  }
   serve(tag);
 }
 
@@ -121,7 +128,7 @@ bool ControlSocket::make_room() {
   auto longest = connections_.end();
   for (auto entry = connections_.begin(); entry != connections_.end(); ++entry) {
     const Connection& connection = entry->second;
-    if (connection.in_flight || !connection.unsent.empty()) continue;
+    if (connection.in_flight || !connection.unsent.empty() || connection.monitor) continue;
     if (connection.quiet_since > idle_before) continue;
     if (longest != connections_.end() && longest->second.quiet_since <= connection.quiet_since) {
       continue;
@@ -148,11 +155,15 @@ void ControlSocket::serve(uint64_t tag) {
   serving_ = kNobody;
   if (connection.broken) {
     connections_.erase(found);
-  } else if (!connection.unsent.empty()) {
-    watch(tag, connection, EPOLLOUT);
   } else {
-    watch(tag, connection, connection.in_flight ? kNothing : uint32_t{EPOLLIN});
+    watch(tag, connection, interest_of(connection));
   }
+}
+
+uint32_t ControlSocket::interest_of(const Connection& connection) {
+  if (!connection.unsent.empty()) return EPOLLOUT;
+  const bool events = connection.monitor && !connection.monitor->empty();
+  return (connection.in_flight ? kNothing : EPOLLIN) | (events ? EPOLLOUT : kNothing);
 }
 
 bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
@@ -206,6 +217,61 @@ void ControlSocket::send_answer(Connection& connection, const std::string& text)
     return;
   }
   connection.unsent = text;
+}
+
+// Within Commands::handle(): the client is the one that is served. What it asked before ends.
+void ControlSocket::begin_monitor(EventKinds kinds) {
+  std::erase_if(monitors_, [this](uint64_t tag) { return !connections_.contains(tag); });
+  Connection& connection = connections_.at(serving_);
+  if (!connection.monitor) {
+    if (monitors_.size() == kMaxMonitors) {
+      throw Refused(Refusal::too_many_connections, std::to_string(kMaxMonitors) + " may monitor");
+    }
+    monitors_.push_back(serving_);
+  }
+  connection.monitor = std::make_unique<Monitor>(kinds);
+}
+
+void ControlSocket::on_event(const Event& event) {
+  EventRecord record;
+  for (const uint64_t tag : monitors_) {
+    const auto found = connections_.find(tag);
+    if (found == connections_.end() || !found->second.monitor->wants(event)) continue;
+    if (!record) record = event_record(event);
+    found->second.monitor->push(record);
+  }
+}
+
+void ControlSocket::send_events() {
+  for (size_t i = 0; i < monitors_.size();) {
+    const uint64_t tag = monitors_[i];
+    const auto found = connections_.find(tag);
+    if (found != connections_.end()) {
+      send_events(found->second);
+      watch(tag, found->second, interest_of(found->second));
+      if (found->second.broken) connections_.erase(found);
+    }
+    if (connections_.contains(tag)) {
+      ++i;
+    } else {
+      monitors_.erase(monitors_.begin() + static_cast<ptrdiff_t>(i));
+    }
+  }
+}
+
+void ControlSocket::send_events(Connection& connection) {
+  if (!connection.monitor) return;
+  while (connection.unsent.empty() && !connection.broken) {
+    const std::string* record = connection.monitor->front();
+    if (record == nullptr) return;
+    if (send(connection.fd.get(), record->data(), record->size(), MSG_DONTWAIT | MSG_NOSIGNAL) >=
+        0) {
+      connection.monitor->pop();
+    } else {
+      connection.broken = !would_block();
+      if (!connection.broken) return;
+    }
+  }
 }
 
 void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now) {

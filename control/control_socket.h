@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The Unix SOCK_SEQPACKET socket: one JSON object per record, a request or an answer. A client has
 // one operation in flight and one answer unread; what it sends meanwhile waits in the kernel, so
-// answers come in order and a slow, silent, lying or dead client costs nobody else anything.
-// Nothing here blocks.
+// answers come in order and a slow, silent, lying or dead client costs nobody else anything. One
+// that monitors gets events between answers, and is served on. Nothing here blocks.
 #pragma once
 
 #include <sys/types.h>
@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -18,7 +19,9 @@
 
 #include "control/command_rules.h"
 #include "control/commands.h"
+#include "control/event_hub.h"
 #include "control/file_descriptor.h"
+#include "control/monitor.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
@@ -30,12 +33,15 @@ class ControlSocket {
   static constexpr std::chrono::seconds kPatience{10};
   // At kMaxConnections, a client that has been idle for so long may lose its place to a new one.
   static constexpr std::chrono::seconds kIdle{1};
+  // Clients that monitor: they are never idle, so others need a limit to keep their places.
+  static constexpr size_t kMaxMonitors = 32;
   // Tags of our descriptors in `epoll` are kFirstTag and above.
   static constexpr uint64_t kFirstTag = 1;
 
   // Mode 0660 and the group (empty: that of the process). A file left behind by a daemon that is
   // gone is replaced. Throws std::runtime_error with what mends it.
-  ControlSocket(const std::string& path, const std::string& group, int epoll, Commands& commands);
+  ControlSocket(const std::string& path, const std::string& group, int epoll, Commands& commands,
+                EventHub& events);
   ~ControlSocket();
   ControlSocket(const ControlSocket&) = delete;
   ControlSocket& operator=(const ControlSocket&) = delete;
@@ -44,6 +50,8 @@ class ControlSocket {
   void on_ready(uint64_t tag, uint32_t events) ON(control_thread);
   // Reads on where an answer has gone out. False: nowhere.
   bool serve_answered() ON(control_thread);
+  // What has happened, to those that monitor.
+  void send_events();
   // Every second or so.
   void disconnect_stalled(std::chrono::steady_clock::time_point now);
 
@@ -56,6 +64,7 @@ class ControlSocket {
     bool in_flight = false;
     bool broken = false;
     std::string unsent;  // an answer that the client's buffer has no room for
+    std::unique_ptr<Monitor> monitor;
     std::chrono::steady_clock::time_point quiet_since{};  // the last answer, taken or not
   };
 
@@ -69,6 +78,11 @@ class ControlSocket {
   bool read_record(uint64_t tag, Connection& connection) ON(control_thread);
   void answer(uint64_t tag, const std::string& text);
   void send_answer(Connection& connection, const std::string& text);
+  void begin_monitor(EventKinds kinds);
+  void on_event(const Event& event);
+  // As many as the client's buffer takes, behind its answers.
+  void send_events(Connection& connection);
+  static uint32_t interest_of(const Connection& connection);
   void watch(uint64_t tag, Connection& connection, uint32_t interest);
 
   std::string path_;
@@ -84,6 +98,7 @@ class ControlSocket {
   static constexpr uint64_t kNobody = 0;
   uint64_t serving_ = kNobody;      // whose records serve() is reading
   std::vector<uint64_t> answered_;  // connections that may have more to read
+  std::vector<uint64_t> monitors_;  // connections that monitor; some may be gone
   std::array<char, kMaxRecordBytes + RequestReader::kPadding> record_{};
 };
 

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "control/telemetry.h"
+
 namespace gmesp {
 namespace {
 
@@ -28,6 +30,11 @@ FileDescriptor new_epoll() {
   return epoll;
 }
 
+std::chrono::milliseconds monotonic() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now().time_since_epoch());
+}
+
 }  // namespace
 
 ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info,
@@ -35,9 +42,19 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
                              const std::vector<WorkerChannel*>& channels)
     : epoll_(new_epoll()),
       sas_(config.sa, policy, steering, keys, channels),
-      commands_(info, keys, sas_),
-      socket_(config.socket, config.group, epoll_.get(), commands_) {
-  sas_.on_use([this](const SaUseNotice& notice) { event_log_.write(notice); });
+      registrar_(config.registrar, sas_, monotonic),
+      commands_(info, keys, sas_, registrar_),
+      socket_(config.socket, config.group, epoll_.get(), commands_, events_),
+      reported_(sum_of_workers(sas_)) {
+  events_.listen([this](const Event& event) { event_log_.write(event); });
+  sas_.on_use([this](const SaUseNotice& notice) {
+    const AssumeRole role(control_thread);
+    events_.post({monotonic().count(), notice});
+  });
+  registrar_.on_event([this](const SetEvent& event) {
+    const AssumeRole role(control_thread);
+    events_.post({event.when_ms, event});
+  });
 }
 
 void ControlThread::run(int stop_fd) {
@@ -48,9 +65,11 @@ void ControlThread::run(int stop_fd) {
   while (!stopping_) {
     bool progress = serve_clients(timeout_ms);
     progress |= sas_.poll();
+    const bool more_is_due = registrar_.tick();
     progress |= socket_.serve_answered();
-    timeout_ms = patience(progress);
+    timeout_ms = more_is_due ? 0 : patience(progress);
     housekeep();
+    socket_.send_events();
   }
 }
 
@@ -88,6 +107,17 @@ void ControlThread::housekeep() {
   if (now - last_housekeeping_ < std::chrono::seconds(1)) return;
   last_housekeeping_ = now;
   socket_.disconnect_stalled(now);
+  report_drops();
+}
+
+// One event a second for each reason at most: a flood of bad packets is one line, not a million.
+void ControlThread::report_drops() {
+  const Counters now = sum_of_workers(sas_);
+  for (const DropInfo& info : kDropInfo) {
+    const uint64_t more = now[info.drop] - reported_[info.drop];
+    if (more != 0) events_.post({monotonic().count(), DropNotice{info.drop, more}});
+  }
+  reported_ = now;
 }
 
 }  // namespace gmesp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The control thread: one loop over the control socket's clients and the workers' answers. It
-// sleeps in epoll; while a worker owes an answer it looks often, then ever less often.
+// The control thread: one loop over the control socket's clients, the workers' answers and the
+// deadlines of registrations. It sleeps in epoll; while a worker owes an answer it looks often,
+// then ever less often.
 #pragma once
 
 #include <chrono>
@@ -12,11 +13,14 @@
 #include "control/commands.h"
 #include "control/control_socket.h"
 #include "control/engine_info.h"
+#include "control/event_hub.h"
 #include "control/event_log.h"
 #include "control/file_descriptor.h"
+#include "control/registration/registrar.h"
 #include "control/sa_manager.h"
 #include "crypto/key_store.h"
 #include "dataplane/command.h"
+#include "dataplane/counters.h"
 #include "dataplane/policy.h"
 #include "dataplane/steering.h"
 #include "dataplane/thread_role.h"
@@ -27,6 +31,7 @@ struct ControlConfig {
   std::string socket;  // path of the Unix socket
   std::string group;   // that may use it; empty: the group of the process
   SaLimits sa;
+  RegistrarConfig registrar{};
 };
 
 class ControlThread {
@@ -45,13 +50,17 @@ class ControlThread {
  private:
   bool serve_clients(int timeout_ms) ON(control_thread);
   int patience(bool progress) ON(control_thread);
-  void housekeep();
+  void housekeep() ON(control_thread);
+  void report_drops() ON(control_thread);
 
   FileDescriptor epoll_;
+  EventHub events_;
+  EventLog event_log_;
   SaManager sas_;
+  Registrar registrar_;
   Commands commands_;
   ControlSocket socket_;
-  EventLog event_log_;
+  Counters reported_;  // drops that events have told
   bool stopping_ = false;
   unsigned rounds_without_progress_ = 0;  // while a worker owes an answer
   std::chrono::steady_clock::time_point last_housekeeping_{};

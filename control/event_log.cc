@@ -3,7 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "control/sa_text.h"
+#include "control/ue_text.h"
 
 namespace gmesp {
 namespace {
@@ -24,19 +24,35 @@ std::string_view sentence(SaEventKind kind) {
 
 }  // namespace
 
-void EventLog::write(const SaUseNotice& notice) {
+void EventLog::write(const Event& event) {
+  if (const auto* set = std::get_if<SetEvent>(&event.what)) {
+    if (has_room()) write(*set);
+  } else if (const auto* sa = std::get_if<SaUseNotice>(&event.what)) {
+    if (has_room()) write(*sa);
+  }
+}
+
+bool EventLog::has_room() {
   const auto now = std::chrono::steady_clock::now();
   if (now - second_ >= std::chrono::seconds(1)) {
-    if (left_out_ != 0) spdlog::info("{} lines about SAs left out", left_out_);
+    if (left_out_ != 0) spdlog::info("{} lines about SAs and sets left out", left_out_);
     second_ = now;
     lines_ = 0;
     left_out_ = 0;
   }
   if (lines_ == kLinesPerSecond) {
     ++left_out_;
-    return;
+    return false;
   }
   ++lines_;
+  return true;
+}
+
+void EventLog::write(const SetEvent& event) {
+  spdlog::info("set {} {}: {}", to_string(event.handle), name(event.state), name(event.kind));
+}
+
+void EventLog::write(const SaUseNotice& notice) {
   spdlog::info("SA {} {}: {}", name(notice.direction), to_string(notice.spi),
                sentence(notice.kind));
 }

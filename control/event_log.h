@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Log lines about events of SAs, at most kLinesPerSecond: a million UEs that begin to talk must not
-// fill the disk. What is left out is counted in the next line.
+// Log lines about events of SAs and sets, at most kLinesPerSecond: a million UEs that begin to talk
+// must not fill the disk. What is left out is counted in the next line. Drops have their counters.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 
-#include "control/sa_manager.h"
+#include "control/event_hub.h"
 
 namespace gmesp {
 
@@ -14,9 +14,14 @@ class EventLog {
  public:
   static constexpr unsigned kLinesPerSecond = 10;
 
-  void write(const SaUseNotice& notice);
+  void write(const Event& event);
 
  private:
+  void write(const SetEvent& event);
+  void write(const SaUseNotice& notice);
+  // False: there were enough this second.
+  bool has_room();
+
   std::chrono::steady_clock::time_point second_{};
   unsigned lines_ = 0;
   uint64_t left_out_ = 0;

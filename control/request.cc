@@ -26,7 +26,8 @@ const CommandRule& command_of(dom::object object) {
   return *rule;
 }
 
-std::variant<std::string_view, uint64_t, bool> value_of(const KeyRule& key, dom::element value) {
+std::variant<std::string_view, uint64_t, bool, dom::array> value_of(const KeyRule& key,
+                                                                    dom::element value) {
   if (key.need == Need::flag) {
     bool set = false;
     if (value.get(set) == simdjson::SUCCESS && set) return true;
@@ -34,6 +35,11 @@ std::variant<std::string_view, uint64_t, bool> value_of(const KeyRule& key, dom:
   }
   std::string_view text;
   if (value.get(text) == simdjson::SUCCESS) return text;
+  if (key.need == Need::list) {
+    dom::array array;
+    if (value.get(array) == simdjson::SUCCESS) return array;
+    throw Refused(Refusal::wrong_type, std::string(key.name) + " is an array of strings");
+  }
   uint64_t number = 0;
   if (value.get(number) == simdjson::SUCCESS) return number;
   if (value.is_int64()) throw Refused(Refusal::out_of_range, key.name);
@@ -83,6 +89,21 @@ std::optional<uint64_t> Request::number(std::string_view key, uint64_t least, ui
                                              " to " + std::to_string(most));
   }
   return number;
+}
+
+std::vector<std::string_view> Request::list(std::string_view key) const {
+  std::vector<std::string_view> list;
+  const auto& value = this->value(key);
+  if (!value) return list;
+  if (const auto* text = std::get_if<std::string_view>(&*value)) return {*text};
+  for (const dom::element element : std::get<dom::array>(*value)) {
+    std::string_view text;
+    if (element.get(text) != simdjson::SUCCESS) {
+      throw Refused(Refusal::wrong_type, std::string(key) + " is an array of strings");
+    }
+    list.push_back(text);
+  }
+  return list;
 }
 
 Request RequestReader::read(std::span<const char> record) {

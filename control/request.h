@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One record of a client, judged against the list of commands: an object with "command" and that
-// command's keys, each once, no others. Values are strings or numbers; a flag is true.
+// command's keys, each once, no others. Values are strings or numbers; a flag is true; a list is an
+// array of strings, or one string.
 #pragma once
 
 #include <simdjson.h>
@@ -12,6 +13,7 @@
 #include <span>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "control/command_rules.h"
 #include "control/refusal.h"
@@ -27,10 +29,11 @@ class Request {
   // Decimal or 0x..., as a number or a string.
   std::optional<uint64_t> number(std::string_view key, uint64_t least, uint64_t most) const;
   bool flag(std::string_view key) const { return value(key).has_value(); }
+  std::vector<std::string_view> list(std::string_view key) const;
 
  private:
   friend class RequestReader;
-  using Value = std::variant<std::string_view, uint64_t, bool>;
+  using Value = std::variant<std::string_view, uint64_t, bool, simdjson::dom::array>;
   const std::optional<Value>& value(std::string_view key) const;
 
   const CommandRule* rule_ = nullptr;

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/sa_request.h"
 
-#include <array>
 #include <limits>
 #include <string>
 #include <string_view>
 
+#include "control/request_values.h"
 #include "crypto/algorithm.h"
-#include "crypto/key_material.h"
 
 namespace gmesp {
 namespace {
-
-std::string_view required_text(const Request& request, std::string_view key) {
-  const auto text = request.text(key);
-  if (!text) throw Refused(Refusal::missing_key, key);
-  return *text;
-}
 
 std::optional<Direction> direction(const Request& request) {
   const auto text = request.text("dir");
@@ -30,30 +23,6 @@ std::optional<Spi> spi(const Request& request) {
   const auto number = request.number("spi", 0, std::numeric_limits<uint32_t>::max());
   if (!number) return std::nullopt;
   return Spi{static_cast<uint32_t>(*number)};
-}
-
-std::optional<Address> address(const Request& request, std::string_view key) {
-  const auto text = request.text(key);
-  if (!text) return std::nullopt;
-  const std::optional<Address> address = parse_address(*text);
-  if (!address) {
-    throw Refused(Refusal::invalid_value, std::string(key) + " is an IPv4 or IPv6 address");
-  }
-  return address;
-}
-
-// Neither unspecified nor multicast nor IPv4 broadcast: SAs of IMS are unicast (ESP-03).
-bool is_unicast(const Address& address) {
-  if (!address.is_v4()) return address.bytes[0] != 0xff && !(address == Address{});
-  return address.bytes[12] != 0 && address.bytes[12] < 224;
-}
-
-Address unicast_address(const Request& request, std::string_view key) {
-  const std::optional<Address> found = address(request, key);
-  if (!found || !is_unicast(*found)) {
-    throw Refused(Refusal::invalid_value, std::string(key) + " is a unicast address");
-  }
-  return *found;
 }
 
 uint16_t port(const Request& request, std::string_view key) {
@@ -91,19 +60,6 @@ Suite suite(const Request& request) {
   return *suite;
 }
 
-uint8_t hex_digit(char c) {
-  if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
-  if (c >= 'a' && c <= 'f') return static_cast<uint8_t>(c - 'a' + 10);
-  if (c >= 'A' && c <= 'F') return static_cast<uint8_t>(c - 'A' + 10);
-  throw Refused(Refusal::not_hex);
-}
-
-// A key that leaves by an exception is wiped too.
-struct KeyBytes {
-  std::array<uint8_t, Key::kMaxBytes> bytes{};
-  ~KeyBytes() { wipe(bytes.data(), bytes.size()); }
-};
-
 // size: what the suite needs; 0: it has no such key.
 Key key(const Request& request, std::string_view name, size_t size) {
   const auto text = request.text(name);
@@ -112,19 +68,8 @@ Key key(const Request& request, std::string_view name, size_t size) {
     return Key();
   }
   if (size == 0) throw Refused(Refusal::key_not_used, name);
-  std::string_view digits = *text;
-  if (digits.starts_with("0x")) digits.remove_prefix(2);
-  for (const char c : digits) hex_digit(c);
-  if (digits.size() % 2 != 0) throw Refused(Refusal::not_hex);
-  if (digits.size() != 2 * size) {
-    throw Refused(Refusal::wrong_key_length,
-                  std::string(name) + " has " + std::to_string(size) + " bytes, two digits each");
-  }
-  KeyBytes key;
-  for (size_t i = 0; i < size; ++i) {
-    key.bytes[i] =
-        static_cast<uint8_t>(hex_digit(digits[2 * i]) << 4 | hex_digit(digits[2 * i + 1]));
-  }
+  KeyBytes<Key::kMaxBytes> key;
+  read_key(*text, name, {key.bytes.data(), size});
   return Key({key.bytes.data(), size});
 }
 

@@ -22,6 +22,20 @@ constexpr std::string_view name(Protocol protocol) {
   return protocol == Protocol::tcp ? "tcp" : "any";
 }
 
+constexpr std::string_view name(SaEventKind kind) {
+  switch (kind) {
+    case SaEventKind::first_use:
+      return "first_use";
+    case SaEventKind::sequence_soft_limit:
+      return "sequence_soft_limit";
+    case SaEventKind::sequence_exhausted:
+      return "sequence_exhausted";
+    case SaEventKind::icv_failures:
+      return "icv_failures";
+  }
+  return "event";
+}
+
 // "0x" and so many hexadecimal digits.
 inline std::string to_hex(uint64_t value, size_t digits = 16) {
   static constexpr char kDigits[] = "0123456789abcdef";

@@ -9,12 +9,6 @@
 namespace gmesp {
 namespace {
 
-Counters sum_of_workers(const SaManager& sas) {
-  Counters total;
-  for (size_t i = 0; i < sas.workers(); ++i) total += sas.worker(i).counters();
-  return total;
-}
-
 const PortCounters& port_counters(const Counters& counters, const PortInfo& port) {
   return port.port == "access" ? counters.access : counters.host;
 }
@@ -134,6 +128,12 @@ void write_counters(JsonWriter& json, const Counters& counters) {
 }
 
 }  // namespace
+
+Counters sum_of_workers(const SaManager& sas) {
+  Counters total;
+  for (size_t i = 0; i < sas.workers(); ++i) total += sas.worker(i).counters();
+  return total;
+}
 
 std::vector<std::string> numa_notices(const EngineInfo& info) {
   std::vector<std::string> notices;

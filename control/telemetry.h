@@ -10,9 +10,12 @@
 #include "control/engine_info.h"
 #include "control/sa_manager.h"
 #include "crypto/key_store.h"
+#include "dataplane/counters.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
+
+Counters sum_of_workers(const SaManager& sas);
 
 std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas)
     ON(control_thread);

@@ -67,10 +67,14 @@ class ControlClient {
 // gmespd without DPDK: real workers and the control thread, each on its thread.
 class RunningControl {
  public:
-  RunningControl(const std::string& socket, const RigConfig& rig_config) : rig(rig_config) {
-    control =
-        std::make_unique<ControlThread>(ControlConfig{socket, "", rig.limits}, rig.info, rig.policy,
-                                        rig.steering, rig.keys, rig.channel_pointers());
+  // registrar: as the rig has it when there is none.
+  RunningControl(const std::string& socket, const RigConfig& rig_config,
+                 const RegistrarConfig* registrar = nullptr)
+      : rig(rig_config) {
+    if (registrar != nullptr) rig.registrar = *registrar;
+    control = std::make_unique<ControlThread>(ControlConfig{socket, "", rig.limits, rig.registrar},
+                                              rig.info, rig.policy, rig.steering, rig.keys,
+                                              rig.channel_pointers());
     rig.start();
     thread_ = std::thread([this] {
       AssumeRole role(control_thread);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/engine_info.h"
+#include "control/registration/registrar_config.h"
 #include "control/sa_manager.h"
 #include "crypto/key_store.h"
 #include "dataplane/command.h"
@@ -36,6 +37,7 @@ class ControlRig {
     policy.role = config.role;
     policy.protected_ports.set(kProtectedPort);
     limits.capacity = config.capacity;
+    registrar.capacity = 1024;
     info.version = "test";
     for (size_t i = 0; i < config.workers; ++i) {
       channels.push_back(std::make_unique<WorkerChannel>());
@@ -94,6 +96,7 @@ class ControlRig {
   SteeringMesh mesh;
   KeyStore keys;
   SaLimits limits;
+  RegistrarConfig registrar;
   EngineInfo info;
   FakeDevice access{1, 1};
   FakeDevice host{1, 1};

@@ -16,6 +16,7 @@
 
 #include "control/listener.h"
 #include "tests/control_client.h"
+#include "tests/served_by_hand.h"
 
 namespace gmesp {
 namespace {
@@ -215,43 +216,6 @@ TEST(Listener, SetsTheGroup) {
   EXPECT_EQ(file.st_gid, getegid());
   unlink(path.c_str());
 }
-
-// The control socket without its thread: clients act, then serve() lets it react.
-class ServedByHand : public testing::Test {
- protected:
-  ControlRig rig_;
-  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
-  Commands commands_{rig_.info, rig_.keys, sas_};
-  FileDescriptor epoll_{epoll_create1(0)};
-  std::string path_ = socket_path("by-hand.sock");
-  std::unique_ptr<ControlSocket> socket_ =
-      std::make_unique<ControlSocket>(path_, "", epoll_.get(), commands_);
-  std::vector<std::unique_ptr<ControlClient>> clients_;
-
-  ControlClient& connect() {
-    clients_.push_back(std::make_unique<ControlClient>(path_));
-    return *clients_.back();
-  }
-  void serve() {
-    AssumeRole control(control_thread);
-    epoll_event events[8];
-    while (const int count = epoll_wait(epoll_.get(), events, 8, 0)) {
-      for (int i = 0; i < count; ++i) socket_->on_ready(events[i].data.u64, events[i].events);
-      socket_->serve_answered();
-    }
-  }
-  void fill() {
-    while (clients_.size() < ControlSocket::kMaxConnections) {
-      connect();
-      serve();
-    }
-  }
-  bool is_served(ControlClient& client) {
-    EXPECT_TRUE(client.send(kCount));
-    serve();
-    return client.receive(0).find("total") != std::string::npos;
-  }
-};
 
 // Time is an argument here, so that nobody waits ten seconds.
 TEST_F(ServedByHand, DisconnectsAClientThatNeverReads) {

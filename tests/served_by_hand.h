@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/control_socket.h"
+#include "tests/control_client.h"
+
+namespace gmesp {
+
+// The control socket without its thread: clients act, then serve() lets it react.
+class ServedByHand : public testing::Test {
+ protected:
+  ControlRig rig_;
+  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
+  Registrar registrar_{rig_.registrar, sas_, [] { return std::chrono::milliseconds(0); }};
+  Commands commands_{rig_.info, rig_.keys, sas_, registrar_};
+  EventHub events_;
+  FileDescriptor epoll_{epoll_create1(0)};
+  std::string path_ = socket_path("by-hand.sock");
+  std::unique_ptr<ControlSocket> socket_ =
+      std::make_unique<ControlSocket>(path_, "", epoll_.get(), commands_, events_);
+  std::vector<std::unique_ptr<ControlClient>> clients_;
+
+  ControlClient& connect() {
+    clients_.push_back(std::make_unique<ControlClient>(path_));
+    return *clients_.back();
+  }
+  void serve() {
+    AssumeRole control(control_thread);
+    epoll_event events[8];
+    while (const int count = epoll_wait(epoll_.get(), events, 8, 0)) {
+      for (int i = 0; i < count; ++i) socket_->on_ready(events[i].data.u64, events[i].events);
+      socket_->serve_answered();
+    }
+    socket_->send_events();
+  }
+  void fill() {
+    while (clients_.size() < ControlSocket::kMaxConnections) {
+      connect();
+      serve();
+    }
+  }
+  bool is_served(ControlClient& client) {
+    EXPECT_TRUE(client.send(R"({"command":"sa count"})"));
+    serve();
+    return client.receive(0).find("total") != std::string::npos;
+  }
+};
+
+}  // namespace gmesp
