@@ -69,7 +69,8 @@ TEST_F(GmespctlTest, DoesTheLifeOfAnSa) {
   const Outcome gone = run("sa delete dir in spi 0x1001");
   EXPECT_EQ(gone.status, 1);
   EXPECT_NE(gone.output.find("sa_not_found"), std::string::npos);
-  EXPECT_EQ(run("sa flush all").output, "0 SAs deleted\n");
+  EXPECT_EQ(run("sa flush").output, "0 SAs deleted\n");
+  EXPECT_EQ(run("sa flush all").output, "0 SAs and 0 sets deleted\n");
 }
 
 TEST_F(GmespctlTest, ShowsTheEngineToPeople) {

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@
 #include "control/json_writer.h"
 #include "tools/gmespctl_mkpcap.h"
 #include "tools/gmespctl_print.h"
+#include "tools/gmespctl_print_ue.h"
+#include "tools/gmespctl_reconcile.h"
 #include "tools/gmespctl_request.h"
 #include "tools/gmespctl_session.h"
 #include "tools/output_file.h"
@@ -37,6 +40,23 @@ Commands (N is decimal or 0x...; [ ] may be left out):
   sa count
   stats     [core N]       packets and IP bytes, per port, worker and total
   drops     [--explain]    every drop reason with its count
+  ue register  ue ADDR pcscf ADDR impi I [impu U]... [security-client 'HEADER']
+               [contact ADDR] [over H] [security-verify 'HEADER']
+               [selector strict|ports-of-set]
+  ue challenge handle H ck K ik K [security-server 'HEADER']
+  ue response  handle H security-verify 'HEADER' [security-client 'HEADER']
+  ue ok        handle H expires S [impu U]...   before the 200 OK leaves; 0: it ends
+  ue fail      handle H reason user_authentication|network_authentication|
+               synchronisation|unacceptable|timeout|other
+  ue refresh   handle H expires S      200 OK without a challenge
+  ue delete    handle H [only] [now]
+  ue check     ue ADDR ue-port N [pcscf-port N] [impi I] [impu U] [contact ADDR]
+  ue list      [ue ADDR] [impi I] [state STATE] [limit N] [after TOKEN]
+  ue show      handle H
+  ue count
+  ue reconcile - [grace S]             handles on standard input
+  ue reconcile [session N] [handles H]... [finish] [grace S]
+  monitor      [sa] [ue] [drop]        events as they happen; none named: all
 
 in: ESP that arrives on the access port; out: ESP that leaves there. src, dst and
 ports are those of the protected packets; a port left out matches any.
@@ -49,6 +69,14 @@ K: hexadecimal digits, already expanded, or @FILE. Others can see the argument
 list: give keys there in tests only, elsewhere in a script through -f -.
 window: 0 (no replay protection, for benchmarks) or 32..1024. seq, for tests: out,
 the last number used; in, it and everything below count as seen.
+
+H: 0x..., from ue register. security-client: of the UE's REGISTER, role pcscf;
+security-server: of the 401, role ue. over: the set that the REGISTER came through;
+left out: it came in clear. ue delete: all that the IMPI has, or that set only; it
+goes in 64*T1, or now. Times are seconds.
+ue reconcile -: a handle a line, or JSON lines with a "handle" or a page of "sets"
+(gmespctl -j ue list). Prints those that gmespd does not have; what gmespd has and
+nobody names is deleted after the grace.
 
 A GCM or GMAC key used twice reveals plaintext and allows forgery: the engine never
 repeats an IV within an SA, but that no two SAs, now or after a restart, share such
@@ -84,6 +112,11 @@ bool print(const Options& options, const Session::Result& result) {
   if (result.usage_error) {
     error_line(options, result.line, result.text, "usage");
     return true;
+  }
+  if (result.event) {
+    std::printf("%s",
+                options.json ? (result.text + "\n").c_str() : readable_event(result.text).c_str());
+    return false;
   }
   const std::string refusal = refusal_of(result.text);
   if (options.json) {
@@ -122,11 +155,28 @@ ExitStatus run_mkpcap(const Options& options) {
   return all_written(ExitStatus::done, "the files are there, but what they are");
 }
 
+bool is_reconcile_from_input(const std::vector<std::string>& words) {
+  return words.size() >= 3 && words[0] == "ue" && words[1] == "reconcile" && words[2] == "-";
+}
+
+ExitStatus run_reconcile(const Options& options, std::chrono::milliseconds timeout) {
+  const std::vector<std::string> words(options.words.begin() + 3, options.words.end());
+  bool refused = false;
+  std::string answer;
+  Session session(options.socket, timeout, false, [&](const Session::Result& result) {
+    answer = result.text;
+    refused |= print(options, result);
+  });
+  reconcile(words, read_handles(std::cin), session, answer);
+  return all_written(refused ? ExitStatus::refused : ExitStatus::done, "the answers");
+}
+
 ExitStatus run(const Options& options) {
   if (!options.words.empty() && options.words[0] == "mkpcap") return run_mkpcap(options);
   bool refused = false;
   const auto printer = [&](const Session::Result& result) { refused |= print(options, result); };
   const std::chrono::milliseconds timeout(std::llround(options.timeout_s * 1000));
+  if (is_reconcile_from_input(options.words)) return run_reconcile(options, timeout);
   if (options.file.empty()) {
     const Words words = make_request(options.words);
     Session(options.socket, timeout, !options.json, printer).run_one(words);

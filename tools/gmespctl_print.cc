@@ -1,96 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tools/gmespctl_print.h"
 
-#include <rapidjson/document.h>
-
-#include <algorithm>
-#include <initializer_list>
-#include <string_view>
 #include <vector>
+
+#include "tools/gmespctl_print_ue.h"
+#include "tools/gmespctl_table.h"
 
 namespace gmesp {
 namespace {
-
-using Json = rapidjson::Value;
-
-rapidjson::Document parse(const std::string& answer) {
-  rapidjson::Document json;
-  json.Parse(answer.data(), answer.size());
-  if (!json.IsObject()) throw BadAnswer("the answer is not a JSON object: is this gmespd?");
-  return json;
-}
-
-std::string text(const Json& value) {
-  if (value.IsString()) return value.GetString();
-  if (value.IsUint64()) return std::to_string(value.GetUint64());
-  if (value.IsBool()) return value.GetBool() ? "yes" : "no";
-  return "";
-}
-
-// A key that is not there reads as "-".
-std::string text(const Json& object, const char* key) {
-  if (!object.IsObject()) throw BadAnswer("a row of the answer is not a JSON object");
-  const auto member = object.FindMember(key);
-  return member == object.MemberEnd() ? "-" : text(member->value);
-}
-
-const Json& member(const Json& object, const char* key, rapidjson::Type type) {
-  const auto found = object.IsObject() ? object.FindMember(key) : object.MemberEnd();
-  if (found == object.MemberEnd() || found->value.GetType() != type) {
-    throw BadAnswer(std::string("the answer lacks ") + key + ": is this gmespd?");
-  }
-  return found->value;
-}
-
-const Json& array(const Json& object, const char* key) {
-  return member(object, key, rapidjson::kArrayType);
-}
-
-const Json& object(const Json& parent, const char* key) {
-  return member(parent, key, rapidjson::kObjectType);
-}
-
-using Row = std::vector<std::string>;
-
-bool is_number(std::string_view cell) {
-  return cell == "-" || cell.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
-// Columns as wide as their widest cell, numbers to the right.
-std::string table(const std::vector<Row>& rows) {
-  std::vector<size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string out;
-  for (const Row& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      const size_t space = widths[i] - row[i].size();
-      if (i != 0) line.append("  ");
-      if (is_number(row[i]))
-        line.append(space, ' ').append(row[i]);
-      else
-        line.append(row[i]).append(space, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    out.append(line).append("\n");
-  }
-  return out;
-}
-
-// One row for each object of the array; the columns are its keys.
-std::string table_of(const Json& array, std::initializer_list<const char*> columns, bool head) {
-  std::vector<Row> rows;
-  if (head) rows.emplace_back(columns.begin(), columns.end());
-  for (const Json& object : array.GetArray()) {
-    Row row;
-    for (const char* column : columns) row.push_back(text(object, column));
-    rows.push_back(std::move(row));
-  }
-  return table(rows);
-}
 
 std::string status(const Json& json) {
   std::string out = "gmespd " + text(json, "version") + ", role " + text(json, "role") + ", up " +
@@ -163,26 +80,16 @@ std::string sa_list(const Json& json, const Session::Page& page) {
   return out;
 }
 
-// Every key on its line.
-std::string facts(const Json& json) {
-  std::vector<Row> rows;
-  for (const auto& member : json.GetObject()) {
-    // The blank keeps numbers to the left, below each other with the rest.
-    rows.push_back({member.name.GetString(), std::string(" ").append(text(member.value))});
-  }
-  return table(rows);
-}
-
 }  // namespace
 
 std::string refusal_of(const std::string& answer) {
-  const rapidjson::Document json = parse(answer);
+  const rapidjson::Document json = parse_answer(answer);
   if (!json.HasMember("error")) return "";
   return text(json, "error") + " (" + text(json, "code") + ")";
 }
 
 std::string readable(Command command, const std::string& answer, const Session::Page& page) {
-  const rapidjson::Document json = parse(answer);
+  const rapidjson::Document json = parse_answer(answer);
   switch (command) {
     case Command::status:
       return status(json);
@@ -190,7 +97,8 @@ std::string readable(Command command, const std::string& answer, const Session::
     case Command::sa_delete:
       return text(json, "done") + " " + text(json, "dir") + " " + text(json, "spi") + "\n";
     case Command::sa_flush:
-      return text(json, "deleted") + " SAs deleted\n";
+      return text(json, "deleted") + " SAs" +
+             (json.HasMember("sets") ? " and " + text(json, "sets") + " sets" : "") + " deleted\n";
     case Command::sa_list:
       return sa_list(json, page);
     case Command::sa_show:
@@ -201,8 +109,9 @@ std::string readable(Command command, const std::string& answer, const Session::
       return stats(json);
     case Command::drops:
       return drops(json);
+    default:
+      return readable_ue(command, json, page);
   }
-  return answer + "\n";
 }
 
 }  // namespace gmesp

@@ -2,18 +2,13 @@
 // Answers for people: a table where there are rows, a line where there is one fact.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 
 #include "control/command_rules.h"
 #include "tools/gmespctl_session.h"
+#include "tools/gmespctl_table.h"
 
 namespace gmesp {
-
-// Not what gmespd answers (control/README.md): something else listens on that socket.
-struct BadAnswer : std::runtime_error {
-  using runtime_error::runtime_error;
-};
 
 // The sentence of a refusal; empty when the answer is none. Throws BadAnswer.
 std::string refusal_of(const std::string& answer);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tools/gmespctl_request.h"
 
+#include <fcntl.h>
 #include <rapidjson/document.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
-#include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
+#include <cstring>
+
+#include "control/file_descriptor.h"
 
 namespace gmesp {
 namespace {
@@ -18,14 +22,26 @@ void write_string(Writer& json, std::string_view text) {
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
+constexpr size_t kMaxKeyFileBytes = 4096;
+
 bool holds_key(std::string_view name) {
-  return name == "auth-key" || name == "enc-key" || name == "salt";
+  return name == "auth-key" || name == "enc-key" || name == "salt" || name == "ck" || name == "ik";
 }
 
-std::string read_key_file(const std::string& path) {
-  std::ifstream file(path);
-  std::string text;
-  if (!file || !(file >> text)) throw UsageError("a key file cannot be read or is empty");
+// The first line. No stream: its buffer would keep the key.
+std::string read_key_file(std::string_view key, const std::string& path) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text(kMaxKeyFileBytes, '\0');
+  const ssize_t got = file ? read(file.get(), text.data(), text.size()) : -1;
+  if (got < 0) {
+    throw UsageError("the file of " + std::string(key) +
+                     " cannot be read: " + std::strerror(errno));
+  }
+  const size_t end = std::min(text.find_first_of("\r\n"), static_cast<size_t>(got));
+  explicit_bzero(text.data() + end, text.size() - end);
+  text.resize(end);
+  text.erase(text.find_last_not_of(" \t") + 1);
+  if (text.empty()) throw UsageError("the file of " + std::string(key) + " has no first line");
   return text;
 }
 
@@ -40,7 +56,8 @@ const CommandRule& command_of(const std::vector<std::string>& words, size_t& nex
   if (rule == nullptr) {
     throw UsageError(
         "there is no such command; there are status, sa add|delete|list|show|flush|count, stats, "
-        "drops");
+        "drops, ue register|challenge|response|ok|fail|refresh|delete|check|list|show|count|"
+        "reconcile, monitor");
   }
   return *rule;
 }
@@ -53,7 +70,7 @@ std::string keys_of(const CommandRule& rule) {
 
 void write_value(Writer& json, const KeyRule& key, const std::string& value) {
   if (holds_key(key.name) && value.starts_with('@')) {
-    std::string text = read_key_file(value.substr(1));
+    std::string text = read_key_file(key.name, value.substr(1));
     write_string(json, text);
     wipe_text(text);
   } else {
@@ -61,10 +78,19 @@ void write_value(Writer& json, const KeyRule& key, const std::string& value) {
   }
 }
 
+// A list's key is given once for each of its values; all are written behind the other keys.
+void write_list(Writer& json, const KeyRule& key, const std::vector<std::string>& values) {
+  write_string(json, key.name);
+  json.StartArray();
+  for (const std::string& value : values) write_string(json, value);
+  json.EndArray();
+}
+
 // Writes the pairs behind the command; answers which keys there were.
 std::vector<bool> write_pairs(Writer& json, const CommandRule& rule,
                               const std::vector<std::string>& words, size_t next) {
   std::vector<bool> given(rule.keys.size());
+  std::vector<std::vector<std::string>> lists(rule.keys.size());
   while (next < words.size()) {
     std::string_view name = words[next++];
     if (name.starts_with("--")) name.remove_prefix(2);
@@ -73,6 +99,10 @@ std::vector<bool> write_pairs(Writer& json, const CommandRule& rule,
       throw UsageError("word " + std::to_string(next) + " is no key; " + keys_of(rule));
     }
     const KeyRule& key = rule.keys[at];
+    if (key.need == Need::list && next != words.size()) {
+      lists[at].push_back(words[next++]);
+      continue;
+    }
     if (given[at]) throw UsageError(std::string(key.name) + " is given twice");
     given[at] = true;
     write_string(json, key.name);
@@ -83,6 +113,9 @@ std::vector<bool> write_pairs(Writer& json, const CommandRule& rule,
     } else {
       write_value(json, key, words[next++]);
     }
+  }
+  for (size_t at = 0; at < lists.size(); ++at) {
+    if (!lists[at].empty()) write_list(json, rule.keys[at], lists[at]);
   }
   return given;
 }
@@ -126,7 +159,8 @@ Words make_request(const std::vector<std::string>& words) {
     }
   }
   const size_t limit = find_key(rule, "limit");
-  const bool all_pages = rule.command == Command::sa_list && !given[limit];
+  const bool is_list = rule.command == Command::sa_list || rule.command == Command::ue_list;
+  const bool all_pages = is_list && !given[limit];
   Words request{&rule, {buffer.GetString(), buffer.GetSize()}, all_pages};
   explicit_bzero(const_cast<char*>(buffer.GetString()), buffer.GetSize());
   return request;

@@ -47,9 +47,7 @@ FileDescriptor connect_to(const std::string& path, std::chrono::milliseconds tim
   throw SessionError(ExitStatus::no_daemon, "no gmespd at " + path + ": " + std::strerror(errno));
 }
 
-bool turns_away(const std::string& answer) {
-  rapidjson::Document json;
-  json.Parse(answer.data(), answer.size());
+bool turns_away(const rapidjson::Document& json) {
   return json.IsObject() && json.HasMember("code") && json["code"].IsString() &&
          json["code"].GetString() == refusal_info(Refusal::too_many_connections).code;
 }
@@ -65,13 +63,13 @@ Session::Session(const std::string& socket, std::chrono::milliseconds timeout, b
 
 void Session::run_one(const Words& words) {
   submit(words, 0);
-  while (!pending_.empty()) exchange(-1);
+  while (!pending_.empty() || monitoring_) exchange(-1);
 }
 
 void Session::run_file(int fd) {
   while (!turned_away_) {
     take_lines();
-    if (!input_open_ && input_.empty() && pending_.empty()) return;
+    if (!input_open_ && input_.empty() && pending_.empty() && !monitoring_) return;
     exchange(input_open_ && may_take_input() ? fd : -1);
   }
 }
@@ -81,7 +79,7 @@ bool Session::may_take_input() const { return !barrier_ && pending_.size() < kWi
 void Session::submit(const Words& words, size_t line, bool first_page) {
   if (words.record.size() > kMaxRecordBytes) {
     const std::string refusal = refusal_answer(Refused(Refusal::too_long));
-    return answer_ourselves({words.rule, line, refusal, false, {}});
+    return answer_ourselves({words.rule, line, refusal, false, {}, false});
   }
   Pending pending;
   pending.result.rule = words.rule;
@@ -140,7 +138,7 @@ void Session::take_line(std::string_view line) {
     submit(request, lines_);
     wipe_text(request.record);
   } catch (const UsageError& error) {
-    answer_ourselves({nullptr, lines_, error.what(), true, {}});
+    answer_ourselves({nullptr, lines_, error.what(), true, {}, false});
   }
 }
 
@@ -199,13 +197,20 @@ void Session::lost() {
 }
 
 void Session::on_answer(std::string text) {
-  if (turns_away(text)) return on_turned_away(std::move(text));
+  rapidjson::Document json;
+  json.Parse(text.data(), text.size());
+  if (turns_away(json)) return on_turned_away(std::move(text));
+  if (json.IsObject() && json.HasMember("event")) {
+    return print_({nullptr, 0, std::move(text), false, {}, true});
+  }
   if (unanswered_ == 0) return;  // nothing was asked
   --unanswered_;
   deadline_ = std::chrono::steady_clock::now() + timeout_;
   Pending pending = std::move(pending_.front());
   pending_.pop_front();
   pending.result.text = std::move(text);
+  monitoring_ |= pending.result.rule->command == Command::monitor && json.IsObject() &&
+                 !json.HasMember("error");
   print_(pending.result);
   if (pending.result.page.followed) follow(pending);
   print_ready();
@@ -216,7 +221,7 @@ void Session::on_turned_away(std::string answer) {
   turned_away_ = true;
   const size_t line = pending_.empty() ? 0 : pending_.front().result.line;
   pending_.clear();
-  print_({nullptr, line, std::move(answer), false, {}});
+  print_({nullptr, line, std::move(answer), false, {}, false});
 }
 
 // A list goes on behind the page that has just been printed.

@@ -46,6 +46,7 @@ class Session {
     std::string text;
     bool usage_error = false;
     Page page;
+    bool event = false;  // answers nothing: a monitor's
   };
   using Printer = std::function<void(const Result&)>;
 
@@ -53,6 +54,7 @@ class Session {
   Session(const std::string& socket, std::chrono::milliseconds timeout, bool follow_pages,
           Printer print);
 
+  // Both return when all is answered; after `monitor` they go on until gmespd hangs up.
   void run_one(const Words& words);
   // One command a line, until the end of the file.
   void run_file(int fd);
@@ -89,7 +91,8 @@ class Session {
   std::deque<std::string> unsent_;
   size_t unanswered_ = 0;
   std::chrono::steady_clock::time_point deadline_{};  // of the next answer
-  bool barrier_ = false;      // a list whose pages are followed: what comes after waits
+  bool barrier_ = false;  // a list whose pages are followed: what comes after waits
+  bool monitoring_ = false;
   bool turned_away_ = false;  // gmespd has no place for us: nothing more is answered
   bool input_open_ = true;
   std::string input_;
