@@ -159,7 +159,7 @@ TEST(Commands, RefuseEveryBadRequestWithItsCodeAndChangeNothing) {
 
 // With what the engine's state refuses: every row of kRefusalInfo but the two of the socket
 // (too_long, too_many_connections: control_socket_test) and those of registrations
-// (ue_commands_test).
+// (ue_refusals_test).
 TEST(Commands, HaveARequestForEveryRefusal) {
   AssumeRole role(control_thread);
   std::set<std::string> seen;
