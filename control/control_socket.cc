@@ -8,9 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
+#include "control/client/records.h"
 #include "control/json_writer.h"
 #include "control/listener.h"
 #include "crypto/key_material.h"
@@ -155,6 +158,8 @@ void ControlSocket::serve(uint64_t tag) {
   serving_ = kNobody;
   if (connection.broken) {
     connections_.erase(found);
+  } else if (connection.wants_ring) {
+    hand_over(tag);
   } else {
     watch(tag, connection, interest_of(connection));
   }
@@ -176,8 +181,14 @@ bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
     connection.broken = true;
     return false;
   }
-  connection.in_flight = true;
   const auto bytes = static_cast<size_t>(got);
+  // Not a command on the engine, and not answered here: the one record that is compared whole.
+  if (on_ring_ &&
+      std::string_view(record_.data(), std::min(bytes, kMaxRecordBytes)) == client::kRingRequest) {
+    connection.wants_ring = true;
+    return false;
+  }
+  connection.in_flight = true;
   if (bytes > kMaxRecordBytes) {
     answer(tag, refusal_answer(Refused(Refusal::too_long)));
     wipe(record_.data(), record_.size());
@@ -186,6 +197,15 @@ bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
                      [this, tag](const std::string& text) { answer(tag, text); });
   }
   return true;
+}
+
+// Its records are bells from now on.
+void ControlSocket::hand_over(uint64_t tag) {
+  const auto found = connections_.find(tag);
+  FileDescriptor fd = std::move(found->second.fd);
+  connections_.erase(found);
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd.get(), nullptr);
+  on_ring_(std::move(fd));
 }
 
 bool ControlSocket::serve_answered() {

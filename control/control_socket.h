@@ -11,10 +11,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "control/command_rules.h"
@@ -52,6 +54,10 @@ class ControlSocket {
   bool serve_answered() ON(control_thread);
   // What has happened, to those that monitor.
   void send_events();
+  // Takes the connection of a client that asks for a ring (client::kRingRequest); without a handler
+  // that is an unknown command.
+  using RingHandler = std::function<void(FileDescriptor)>;
+  void on_ring(RingHandler handler) { on_ring_ = std::move(handler); }
   // Every second or so.
   void disconnect_stalled(std::chrono::steady_clock::time_point now);
 
@@ -63,6 +69,7 @@ class ControlSocket {
     uint32_t interest = 0;  // what epoll watches
     bool in_flight = false;
     bool broken = false;
+    bool wants_ring = false;
     std::string unsent;  // an answer that the client's buffer has no room for
     std::unique_ptr<Monitor> monitor;
     std::chrono::steady_clock::time_point quiet_since{};  // the last answer, taken or not
@@ -76,6 +83,7 @@ class ControlSocket {
   void serve(uint64_t tag) ON(control_thread);
   // False: nothing to read now, or the client is gone.
   bool read_record(uint64_t tag, Connection& connection) ON(control_thread);
+  void hand_over(uint64_t tag) ON(control_thread);
   void answer(uint64_t tag, const std::string& text);
   void send_answer(Connection& connection, const std::string& text);
   void begin_monitor(EventKinds kinds);
@@ -92,6 +100,7 @@ class ControlSocket {
   int epoll_;
   Commands& commands_;
   FileDescriptor listener_;
+  RingHandler on_ring_;
   bool listening_ = true;  // false: out of descriptors, for the moment
   uint64_t next_tag_ = kFirstTag + 1;
   std::unordered_map<uint64_t, Connection> connections_;

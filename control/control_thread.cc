@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "control/telemetry.h"
 
@@ -15,7 +16,8 @@ namespace gmesp {
 namespace {
 
 constexpr uint64_t kStopTag = 0;
-static_assert(kStopTag < ControlSocket::kFirstTag, "tags tell descriptors apart");
+static_assert(kStopTag < ControlSocket::kFirstTag && ControlSocket::kFirstTag < RingServer::kTagBit,
+              "tags tell descriptors apart");
 
 // Unasked events wait for no answer: they are looked for so often when nothing else happens.
 constexpr int kTickMs = 10;
@@ -45,8 +47,17 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
       registrar_(config.registrar, sas_, monotonic),
       commands_(info, keys, sas_, registrar_),
       socket_(config.socket, config.group, epoll_.get(), commands_, events_),
+      rings_(epoll_.get(), registrar_, policy.role),
       reported_(sum_of_workers(sas_)) {
   events_.listen([this](const Event& event) { event_log_.write(event); });
+  events_.listen([this](const Event& event) {
+    const AssumeRole role(control_thread);
+    if (const auto* of_set = std::get_if<SetEvent>(&event.what)) rings_.on_event(*of_set);
+  });
+  socket_.on_ring([this](FileDescriptor socket) {
+    const AssumeRole role(control_thread);
+    rings_.adopt(std::move(socket));
+  });
   sas_.on_use([this](const SaUseNotice& notice) {
     const AssumeRole role(control_thread);
     events_.post({monotonic().count(), notice});
@@ -63,10 +74,13 @@ void ControlThread::run(int stop_fd) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_fd, &stop);
   int timeout_ms = kTickMs;
   while (!stopping_) {
+    if (timeout_ms > 0 && !rings_.ready_to_wait()) timeout_ms = 0;
     bool progress = serve_clients(timeout_ms);
+    rings_.awake();
     progress |= sas_.poll();
     const bool more_is_due = registrar_.tick();
     progress |= socket_.serve_answered();
+    progress |= rings_.poll();  // last: events of this round ring its bells
     timeout_ms = more_is_due ? 0 : patience(progress);
     housekeep();
     socket_.send_events();
@@ -80,6 +94,8 @@ bool ControlThread::serve_clients(int timeout_ms) {
   for (int i = 0; i < count; ++i) {
     if (events[i].data.u64 == kStopTag) {
       stopping_ = true;
+    } else if ((events[i].data.u64 & RingServer::kTagBit) != 0) {
+      rings_.on_ready(events[i].data.u64);
     } else {
       socket_.on_ready(events[i].data.u64, events[i].events);
     }

@@ -17,6 +17,7 @@
 #include "control/event_log.h"
 #include "control/file_descriptor.h"
 #include "control/registration/registrar.h"
+#include "control/ring_server.h"
 #include "control/sa_manager.h"
 #include "crypto/key_store.h"
 #include "dataplane/command.h"
@@ -60,6 +61,7 @@ class ControlThread {
   Registrar registrar_;
   Commands commands_;
   ControlSocket socket_;
+  RingServer rings_;
   Counters reported_;  // drops that events have told
   bool stopping_ = false;
   unsigned rounds_without_progress_ = 0;  // while a worker owes an answer

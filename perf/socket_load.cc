@@ -104,8 +104,10 @@ double socket_adds_per_second(size_t sas, unsigned worker_cpu) {
   const auto channel = std::make_unique<WorkerChannel>();
   Worker worker(config, Port(), Port(), keys, policy, steering, mesh, *channel);
   const std::string path = "/tmp/gmesp-bench-" + std::to_string(getpid());
-  ControlThread control({.socket = path, .group = "", .sa = {.capacity = sas}}, info, policy,
-                        steering, keys, {channel.get()});
+  ControlConfig control_config;
+  control_config.socket = path;
+  control_config.sa.capacity = sas;
+  ControlThread control(control_config, info, policy, steering, keys, {channel.get()});
   const FileDescriptor stop(eventfd(0, EFD_CLOEXEC));
   double seconds = -1;
   std::thread worker_runs(run_worker, std::ref(worker), worker_cpu);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The C interface: arguments judged, exceptions turned into numbers. What happens is Connection's.
-#pragma GCC visibility push(default)
 #include "control/client/gmesp.h"
-#pragma GCC visibility pop
 
 #include <cstring>
 #include <new>

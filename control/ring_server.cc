@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/ring_server.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "control/json_writer.h"
+#include "control/ring_calls.h"
+#include "crypto/key_material.h"
+
+namespace gmesp {
+namespace {
+
+using client::AnswerHead;
+using client::AnswerKind;
+using client::AnswerRecord;
+using client::CommandHead;
+using client::Mapping;
+using client::SharedHeader;
+using client::SharedMemory;
+
+constexpr int kBellsPerTurn = 64;
+
+// CK and IK, one behind the other.
+constexpr size_t kKeyBytes = sizeof CommandHead::ck + sizeof CommandHead::ik;
+static_assert(offsetof(CommandHead, ik) == offsetof(CommandHead, ck) + sizeof CommandHead::ck);
+
+bool has_keys(const CommandHead& head) {
+  return head.kind == static_cast<uint8_t>(client::CommandKind::challenge);
+}
+
+bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+AnswerRecord blank(AnswerKind kind, uint64_t token) {
+  AnswerRecord record;  // the tail is what the head says of it
+  record.head = {};
+  record.head.kind = static_cast<uint8_t>(kind);
+  record.head.suite = client::kNoSuite;
+  record.head.token = token;
+  return record;
+}
+
+size_t used_bytes(const AnswerHead& head) {
+  return sizeof head + std::max<size_t>({head.refused, head.handles * sizeof(uint64_t),
+                                         head.mechanisms * sizeof(client::WireMechanism)});
+}
+
+bool send_with(int socket, std::string_view text, int descriptor) {
+  iovec part{const_cast<char*>(text.data()), text.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof descriptor);
+  std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+  return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+void send_refusal(int socket) {
+  const std::string text = refusal_answer(Refused(Refusal::too_many_connections));
+  send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// Whose connection it is, by the kernel's word: the socket's mode and group have let it in.
+void log_peer(int socket) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+  spdlog::debug("ring opened: pid {} uid {} gid {}", peer.pid, peer.uid, peer.gid);
+}
+
+}  // namespace
+
+RingServer::RingServer(int epoll, Registrar& registrar, Role role)
+    : epoll_(epoll), registrar_(registrar), role_(role), instance_{} {
+  getentropy(instance_.data(), sizeof instance_);
+}
+
+RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
+    : socket(std::move(socket_of)),
+      memory(std::move(memory_of)),
+      commands(memory->commands, memory.command_slots()),
+      answers(memory->answers, memory.answer_slots()),
+      free_places(client::kMaxUnanswered) {
+  std::iota(free_places.begin(), free_places.end(), uint8_t{0});
+}
+
+// Events stop at kAnswerSlots - kSlotsForCompletions: together no answer is ever without a slot.
+bool RingServer::Client::can_be_served() {
+  if (free_places.empty()) return false;
+  const size_t owed = client::kMaxUnanswered - free_places.size();
+  return answers.used() + owed < client::kAnswerSlots && !answers.broken();
+}
+
+bool RingServer::Client::has_room_for_event() {
+  return answers.used() < client::kAnswerSlots - client::kSlotsForCompletions;
+}
+
+// Its size is sealed, or the client could cut it off under our feet (SIGBUS). All of it is there
+// from the beginning: no later access waits for memory. (Holes that a client punches come back as
+// zero pages.)
+std::optional<Mapping> RingServer::make_memory(FileDescriptor& descriptor) const {
+  descriptor = FileDescriptor(memfd_create("gmesp-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!descriptor || ftruncate(descriptor.get(), sizeof(SharedMemory)) != 0 ||
+      posix_fallocate(descriptor.get(), 0, sizeof(SharedMemory)) != 0 ||
+      fcntl(descriptor.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return std::nullopt;
+  }
+  Mapping memory(descriptor.get());
+  if (!memory) return std::nullopt;
+  memory->header = {.magic = SharedHeader::kMagic,
+                    .version = client::kRingVersion,
+                    .bytes = sizeof(SharedMemory),
+                    .instance = {instance_[0], instance_[1]},
+                    .padded_spis = registrar_.config().negotiation.spi_format == SpiFormat::padded,
+                    .role = static_cast<uint8_t>(role_)};
+  return memory;
+}
+
+void RingServer::adopt(FileDescriptor socket) {
+  FileDescriptor descriptor;
+  std::optional<Mapping> memory;
+  if (clients_.size() < kMaxRings) memory = make_memory(descriptor);
+  if (!memory) return send_refusal(socket.get());
+  log_peer(socket.get());
+  const uint32_t number = ++last_number_;
+  epoll_event event{EPOLLIN, {}};
+  event.data.u64 = kTagBit | number;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0) return;
+  if (!send_with(socket.get(), client::kRingAnswer, descriptor.get())) return;
+  clients_[number] = std::make_unique<Client>(std::move(socket), std::move(*memory));
+  ++counts_.opened;
+}
+
+// A bell says nothing but that somebody should look, which poll() does; or the client has gone.
+void RingServer::on_ready(uint64_t tag) {
+  const auto found = clients_.find(static_cast<uint32_t>(tag));
+  if (found == clients_.end()) return;
+  for (int i = 0; i < kBellsPerTurn; ++i) {
+    char bell[1];
+    const ssize_t got = recv(found->second->socket.get(), bell, sizeof bell, MSG_DONTWAIT);
+    if (got > 0 || (got < 0 && errno == EINTR)) continue;
+    found->second->hung_up = got == 0 || !would_block();
+    return;
+  }
+}
+
+bool RingServer::poll() {
+  bool progress = false;
+  for (auto next = clients_.begin(); next != clients_.end();) {
+    const auto entry = next++;
+    Client& client = *entry->second;
+    const bool served = serve(entry->first, client);
+    progress |= served;
+    if (client.told) ring_bell(client);
+    if (client.broken()) {
+      ++counts_.thrown_out;
+      spdlog::debug("a client of a ring was thrown out: its index cannot be");
+    }
+    // What a client had submitted before it hung up is done.
+    if (client.broken() || (client.hung_up && !served)) clients_.erase(entry);
+  }
+  return progress;
+}
+
+bool RingServer::serve(uint32_t number, Client& client) {
+  mark_overflow(client);
+  bool progress = false;
+  for (size_t i = 0; i < kCommandsPerTurn && client.can_be_served(); ++i) {
+    std::byte* slot = client.commands.front();
+    if (slot == nullptr) break;
+    std::memcpy(&command_.head, slot, sizeof command_.head);
+    client::end_of_copy();
+    if (has_keys(command_.head)) wipe(slot + offsetof(CommandHead, ck), kKeyBytes);
+    const size_t bytes = command_.head.bytes;
+    if (bytes > sizeof(CommandHead) && bytes <= sizeof command_) {
+      std::memcpy(command_.tail.data(), slot + sizeof(CommandHead), bytes - sizeof(CommandHead));
+      client::end_of_copy();
+    }
+    client.commands.pop();
+    run_command(number, client);
+    progress = true;
+  }
+  return progress;
+}
+
+void RingServer::run_command(uint32_t number, Client& client) {
+  const uint8_t place = client.free_places.back();
+  client.free_places.pop_back();
+  client.in_flight[place] = {.token = command_.head.token,
+                             .handle = command_.head.handle,
+                             .challenge = has_keys(command_.head)};
+  ++counts_.commands;
+  AnswerRecord record = blank(AnswerKind::completion, command_.head.token);
+  const auto done = [this, number, place](std::optional<Refusal> refusal) {
+    const AssumeRole role(control_thread);
+    on_done(number, place, refusal);
+  };
+  static_assert(sizeof done <= 2 * sizeof(void*), "std::function takes it without allocating");
+  try {
+    if (run_ring_command(command_, registrar_, client.events, done, record)) {
+      answer(client, place, record);
+    }
+  } catch (const Refused& refused) {
+    ++counts_.refused;
+    refuse(refused.refusal(), record);
+    answer(client, place, record);
+  }
+  if (has_keys(command_.head)) wipe(command_.head.ck, kKeyBytes);
+}
+
+// The client may be gone meanwhile; the command has had its effect all the same.
+void RingServer::on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) {
+  const auto found = clients_.find(number);
+  if (found == clients_.end()) return;
+  const InFlight& command = found->second->in_flight[place];
+  AnswerRecord record = blank(AnswerKind::completion, command.token);
+  record.head.handle = command.handle;
+  if (refusal) {
+    ++counts_.refused;
+    refuse(*refusal, record);
+  } else if (command.challenge && role_ == Role::ue) {
+    // Chosen just now, out of the 401's Security-Server.
+    const std::optional<Suite> suite = registrar_.view(SetHandle{command.handle}).suite;
+    if (suite) record.head.suite = static_cast<uint8_t>(*suite);
+  }
+  answer(*found->second, place, record);
+}
+
+void RingServer::answer(Client& client, uint8_t place, AnswerRecord& record) {
+  client.free_places.push_back(place);
+  push(client, record);
+}
+
+void RingServer::on_event(const SetEvent& event) {
+  for (const auto& [number, client] : clients_) {
+    if ((client->events >> static_cast<unsigned>(event.kind) & 1) == 0) continue;
+    mark_overflow(*client);
+    if (client->lost != 0 || !client->has_room_for_event()) {
+      ++client->lost;
+      ++counts_.events_lost;
+      continue;
+    }
+    AnswerRecord record = blank(AnswerKind::event, 0);
+    record.head.event = static_cast<uint8_t>(event.kind);
+    record.head.state = static_cast<uint8_t>(event.state);
+    record.head.handle = static_cast<uint64_t>(event.handle);
+    record.head.number = event.when_ms;
+    push(*client, record);
+  }
+}
+
+// In the place of the events that did not fit: before any later one.
+void RingServer::mark_overflow(Client& client) {
+  if (client.lost == 0 || !client.has_room_for_event()) return;
+  AnswerRecord record = blank(AnswerKind::overflow, 0);
+  record.head.number = static_cast<int64_t>(std::exchange(client.lost, 0));
+  push(client, record);
+}
+
+void RingServer::push(Client& client, const AnswerRecord& record) {
+  std::byte* slot = client.answers.slot();
+  if (slot == nullptr) return;  // broken: room was there
+  std::memcpy(slot, &record, used_bytes(record.head));
+  client.answers.publish();
+  client.told = true;
+}
+
+void RingServer::ring_bell(Client& client) {
+  client.told = false;
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // see Link::publish()
+  if (client.memory->client_asleep.load(std::memory_order_relaxed) == 0) return;
+  client.memory->client_asleep.store(0, std::memory_order_relaxed);
+  const char bell = 0;
+  // No room: the client has bells enough. An error: epoll tells.
+  send(client.socket.get(), &bell, sizeof bell, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+bool RingServer::ready_to_wait() {
+  asleep_ = true;
+  for (const auto& [number, client] : clients_) {
+    client->memory->daemon_asleep.store(1, std::memory_order_relaxed);
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  for (const auto& [number, client] : clients_) {
+    // One that reads no answers is looked at again with the next tick.
+    const bool has_command = client->can_be_served() && client->commands.front() != nullptr;
+    if (has_command || client->broken()) return false;
+  }
+  return true;
+}
+
+void RingServer::awake() {
+  if (!asleep_) return;  // the line is the client's too: it is not written for nothing
+  asleep_ = false;
+  for (const auto& [number, client] : clients_) {
+    client->memory->daemon_asleep.store(0, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace gmesp

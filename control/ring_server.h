@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// gmespd's end of the rings of libgmesp's clients (DESIGN 4): memory for each, commands out of it,
+// answers and events into it, bells on the socket. A client may write anything into its memory at
+// any time, read nothing, ring without end or die at any instruction: it harms itself only, and its
+// sets live on. Nothing here blocks.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "control/client/mapping.h"
+#include "control/client/records.h"
+#include "control/client/shared_ring.h"
+#include "control/file_descriptor.h"
+#include "control/registration/registrar.h"
+#include "control/registration/set_event.h"
+#include "dataplane/policy.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+struct RingCounts {
+  uint64_t opened = 0;
+  uint64_t commands = 0;
+  uint64_t refused = 0;      // of them
+  uint64_t events_lost = 0;  // no room: the client does not read
+  uint64_t thrown_out = 0;   // clients whose index could not be
+};
+
+class RingServer {
+ public:
+  static constexpr size_t kMaxRings = 128;
+  // Commands of one client before others get their turn.
+  static constexpr size_t kCommandsPerTurn = 64;
+  // Tags of our descriptors in `epoll` have this bit.
+  static constexpr uint64_t kTagBit = uint64_t{1} << 63;
+
+  RingServer(int epoll, Registrar& registrar, Role role);
+  RingServer(const RingServer&) = delete;
+  RingServer& operator=(const RingServer&) = delete;
+
+  // Takes over the connection of a client that has asked for a ring (client::kRingRequest), which
+  // epoll does not watch any more, and answers it.
+  void adopt(FileDescriptor socket) ON(control_thread);
+  // What epoll said about one of our descriptors.
+  void on_ready(uint64_t tag) ON(control_thread);
+  // Commands out, answers in, bells. False: nothing to do.
+  bool poll() ON(control_thread);
+  // Before a wait in epoll: clients ring from now on. False: there is a command already.
+  bool ready_to_wait() ON(control_thread);
+  // After it: no more bells.
+  void awake() ON(control_thread);
+  // To every client that has asked for its kind.
+  void on_event(const SetEvent& event) ON(control_thread);
+
+  size_t rings() const { return clients_.size(); }
+  const RingCounts& counts() const { return counts_; }
+
+ private:
+  struct InFlight {
+    uint64_t token = 0;
+    uint64_t handle = 0;
+    bool challenge = false;
+  };
+  struct Client {
+    Client(FileDescriptor socket, client::Mapping memory);
+    // Another command's answer has a place.
+    bool can_be_served();
+    bool has_room_for_event();
+    bool broken() const { return commands.broken() || answers.broken(); }
+
+    FileDescriptor socket;
+    client::Mapping memory;
+    client::RingConsumer commands;
+    client::RingProducer answers;
+    std::array<InFlight, client::kMaxUnanswered> in_flight;
+    std::vector<uint8_t> free_places;  // of in_flight
+    uint32_t events = 0;
+    uint64_t lost = 0;  // events since the last mark
+    bool hung_up = false;
+    bool told = false;  // something since the last bell
+  };
+
+  std::optional<client::Mapping> make_memory(FileDescriptor& descriptor) const;
+  bool serve(uint32_t number, Client& client) ON(control_thread);
+  void run_command(uint32_t number, Client& client) ON(control_thread);
+  void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
+  void answer(Client& client, uint8_t place, client::AnswerRecord& record);
+  void mark_overflow(Client& client);
+  void push(Client& client, const client::AnswerRecord& record);
+  static void ring_bell(Client& client);
+
+  const int epoll_;
+  Registrar& registrar_;
+  const Role role_;
+  std::array<uint64_t, 2> instance_;
+  bool asleep_ = false;       // clients may have been told so
+  uint32_t last_number_ = 0;  // of a client; in 2^32 of them none meets an answer of before
+  std::unordered_map<uint32_t, std::unique_ptr<Client>> clients_;
+  client::CommandRecord command_{};  // the one that is being done; its keys are wiped after it
+  RingCounts counts_;
+};
+
+}  // namespace gmesp
