@@ -48,6 +48,13 @@ Config with_nodes(Config config) {
   return config;
 }
 
+// A set has two SAs of each direction (or one): that leaves room for as many offers.
+RegistrarConfig registrar_config(const Config& config) {
+  RegistrarConfig ims = config.ims;
+  ims.capacity = config.cpus.size() * config.worker.sa_capacity;
+  return ims;
+}
+
 }  // namespace
 
 Engine::Engine(const Config& config, bool verbose)
@@ -68,7 +75,8 @@ Engine::Engine(const Config& config, bool verbose)
   const ControlConfig control{
       .socket = config_.socket,
       .group = config_.socket_group,
-      .sa = {.capacity = config_.worker.sa_capacity, .window = config_.window}};
+      .sa = {.capacity = config_.worker.sa_capacity, .window = config_.window},
+      .registrar = registrar_config(config_)};
   control_ =
       std::make_unique<ControlThread>(control, info_, config_.policy, steering_, keys_, channels);
 }
