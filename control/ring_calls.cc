@@ -223,6 +223,7 @@ void run_reconcile(const CommandHead& head, const Parts& parts, Registrar& regis
   std::vector<SetHandle> missing;
   answer.head.session = registrar.reconcile(head.number, parts.handles, missing);
   answer.head.handles = static_cast<uint8_t>(missing.size());
+  if (missing.empty()) return;
   std::memcpy(answer.tail.data(), missing.data(), missing.size() * sizeof(SetHandle));
 }
 

@@ -504,8 +504,7 @@ TEST_F(GmespClientTest, OutlivesClientsThatAreKilled) {
   ASSERT_EQ(error_code(client.error), "ok");
   EXPECT_NE(client.established(1u << 20), 0u);
   Report report;
-  const uint64_t none = 0;
-  ASSERT_EQ(gmesp_reconcile(client.get(), 0, &none, 0, kWaitMs, &report), 0);
+  ASSERT_EQ(gmesp_reconcile(client.get(), 0, nullptr, 0, kWaitMs, &report), 0);
   ASSERT_EQ(gmesp_finish_reconcile(client.get(), report.session, 100000, kWaitMs, &report), 0);
   EXPECT_GT(report.count, 1u) << "sets of the dead";
 }

@@ -72,7 +72,7 @@ void CommandWriter::add_agreement(const char* text, uint8_t flag, uint8_t& count
 }
 
 void CommandWriter::add_handles(std::span<const uint64_t> handles) {
-  append(handles.data(), handles.size_bytes());
+  if (!handles.empty()) append(handles.data(), handles.size_bytes());
   head().handles = static_cast<uint16_t>(handles.size());
 }
 
