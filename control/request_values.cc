@@ -3,13 +3,10 @@
 
 #include <string>
 
+#include "control/unicast.h"
+
 namespace gmesp {
 namespace {
-
-bool is_unicast(const Address& address) {
-  if (!address.is_v4()) return address.bytes[0] != 0xff && !(address == Address{});
-  return address.bytes[12] != 0 && address.bytes[12] < 224;
-}
 
 uint8_t hex_digit(char c) {
   if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/client/gmesp.h"
+#include "control/unicast.h"
 
 namespace gmesp {
 namespace {
@@ -97,17 +98,9 @@ const KindRule& rule_of(const CommandHead& head) {
   return rule;
 }
 
-// Neither unspecified nor multicast nor IPv4 broadcast: SAs of IMS are unicast (ESP-03).
 Address unicast(const uint8_t (&bytes)[16]) {
   const Address address = Address::v6(bytes);
-  constexpr std::array<uint8_t, 4> kAny{}, kBroadcast{255, 255, 255, 255};
-  if (address.is_v4()) {
-    const uint8_t* v4 = bytes + 12;
-    require(std::memcmp(v4, kAny.data(), 4) != 0 && std::memcmp(v4, kBroadcast.data(), 4) != 0);
-    require(v4[0] < 224 || v4[0] > 239);
-  } else {
-    require(!(address == Address{}) && bytes[0] != 0xff);
-  }
+  require(is_unicast(address));
   return address;
 }
 

@@ -180,7 +180,7 @@ const Nonsense kNonsense[] = {
     {"a line end in an IMPI", [](CommandRecord& r) { r.tail[22] = std::byte{'\n'}; }},
     {"half a UTF-8 letter", [](CommandRecord& r) { r.tail[22] = std::byte{0xc3}; }},
     {"UE ::", [](CommandRecord& r) { std::memset(r.head.ue, 0, 16); }},
-    {"UE 0.0.0.0", [](CommandRecord& r) { std::memset(r.head.ue + 12, 0, 4); }},
+    {"UE 0.0.0.0", [](CommandRecord& r) { r.head.ue[12] = 0; }},
     {"UE 255.255.255.255", [](CommandRecord& r) { std::memset(r.head.ue + 12, 255, 4); }},
     {"UE multicast", [](CommandRecord& r) { r.head.ue[12] = 224; }},
     {"UE ff02::", [](CommandRecord& r) { r.head.ue[0] = 0xff; }},
