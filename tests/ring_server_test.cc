@@ -365,6 +365,36 @@ TEST_F(RingServerTest, TakesNoMoreCommandsThanItMayOwe) {
   EXPECT_EQ(tokens.size(), handles.size());
 }
 
+// Commands that workers still owe are reckoned with before their answers come.
+TEST_F(RingServerTest, TakesNoCommandWhoseAnswerWouldFindNoPlace) {
+  AssumeRole role(control_thread);
+  const auto ring = connect();
+  constexpr uint32_t kSets = 100;
+  std::vector<uint64_t> handles;
+  for (uint32_t ue = 0; ue < kSets; ++ue) {
+    handles.push_back(ask(*ring, register_record(1, ue)).head.handle);
+  }
+  constexpr uint64_t kFirst = 1000;
+  uint64_t token = kFirst;
+  const auto put_all = [&](auto&& make, size_t count) {
+    for (size_t i = 0; i < count; ++token, ++i) {
+      while (!ring->put(make(i))) server_.poll();
+    }
+  };
+  put_all([&](size_t) { return RecordMaker(CommandKind::refresh, token).record; },
+          client::kAnswerSlots - 24);
+  for (int i = 0; i < 20; ++i) server_.poll();
+  put_all([&](size_t i) { return challenge_record(token, handles[i], uint32_t(i) + 1); }, kSets);
+  for (int i = 0; i < 5; ++i) settle();  // nobody reads
+
+  std::set<uint64_t> tokens;
+  for (int i = 0; i < 20; ++i) {
+    while (const auto answer = ring->get()) tokens.insert(answer->head.token);
+    settle();
+  }
+  EXPECT_EQ(tokens.size(), token - kFirst);
+}
+
 TEST_F(RingServerTest, RingsTheBellOfAClientThatSleepsOnly) {
   AssumeRole role(control_thread);
   const auto ring = connect();
