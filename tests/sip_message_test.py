@@ -112,7 +112,10 @@ class Headers(unittest.TestCase):
     def test_digest_parameters(self):
         parameters = {"username": "a@b", "realm": "r", "nonce": "x==", "algorithm": "AKAv1-MD5",
                       "qop": "auth", "nc": "00000001", "cnonce": "q"}
-        self.assertEqual(sip.digest_parameters(sip.digest_header(parameters)), parameters)
+        for is_challenge in (False, True):
+            header = sip.digest_header(parameters, is_challenge)
+            self.assertEqual(sip.digest_parameters(header), parameters)
+            self.assertEqual('qop="auth"' in header, is_challenge)
         self.assertEqual(sip.digest_parameters('digest  Realm="a, \\"b\\"" ,qop="auth,auth-int"'),
                          {"realm": 'a, "b"', "qop": "auth,auth-int"})
         for bad in ("Basic x", "Digest realm", 'Digest realm="a'):

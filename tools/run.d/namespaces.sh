@@ -5,8 +5,11 @@
 
 namespaces='ue ue-esp pcscf-esp pcscf'
 pcscf4=192.0.2.1 pcscf6=2001:db8::1
-# A UE address for each suite, so that all SA sets stand at once.
-ue4=(192.0.2.11 192.0.2.12) ue6=(2001:db8::11 2001:db8::12)
+# The UEs' addresses are in networks of their own behind gm-ue, which takes all of them for its own.
+ue_router4=192.0.2.11 ue_router6=2001:db8::11
+ues4=198.18.0.0/15 ues6=2001:db8:1::/64
+# Short enough to be watched: temporary sets live so long, old ones 64 times T1.
+await_auth_s=4 t1_ms=100
 
 in_ns() {
   local namespace=$1
@@ -33,6 +36,10 @@ make_namespaces() {
     in_ns $namespace sh -c 'for scope in all default; do
       echo 1 >/proc/sys/net/ipv6/conf/$scope/disable_ipv6; done'
   done
+  # A link-local address to ask neighbours from at once, not after two seconds.
+  for namespace in ue pcscf; do
+    in_ns $namespace sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad'
+  done
   ip link add gm0 netns "$name-ue" type veth peer name host netns "$name-ue-esp"
   ip link add access netns "$name-ue-esp" type veth peer name access netns "$name-pcscf-esp"
   ip -n "$name-ue-esp" link set host up
@@ -40,7 +47,10 @@ make_namespaces() {
   ip -n "$name-pcscf-esp" link set access up
   # A veth promises checksums and segmentation that nobody does on the way to a raw socket.
   in_ns ue ethtool -K gm0 tx off tso off gso off >/dev/null
-  address_interface ue "${ue4[@]}" "${ue6[@]}"
+  address_interface ue "$ue_router4" "$ue_router6"
+  in_ns ue sh -c 'echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind' # IPv6 asks for more than the route
+  ip -n "$name-ue" route add local "$ues4" dev lo
+  ip -n "$name-ue" route add local "$ues6" dev lo
 }
 
 # address_interface NAMESPACE ADDRESS...: gm0 up, with these addresses.
@@ -69,6 +79,9 @@ cpus = [$2]
 device = "net_af_packet0,iface=access,qdisc_bypass=0"
 [host]
 device = "$3"
+[ims]
+await_auth_s = $await_auth_s
+t1_ms = $t1_ms
 [policy]
 protected_ports = ["5062-5064"]
 [[policy.rule]]
@@ -98,6 +111,8 @@ start_engines() {
   wait_for_engine pcscf
   ip -n "$name-pcscf-esp" link set gm0 netns "$name-pcscf"
   address_interface pcscf "$pcscf4" "$pcscf6"
+  ip -n "$name-pcscf" route add "$ues4" via "$ue_router4"
+  ip -n "$name-pcscf" route add "$ues6" via "$ue_router6"
 }
 
 engine() {

@@ -1,130 +1,140 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
-# Part of tools/run: SIPp at both ends, and the SA sets that protect what it says.
-# SIPp uses one UDP port and a random TCP port for each connection. So the UE's UDP port stands in
-# the selectors and its TCP port is left out (any).
+# Part of tools/run: the SIP programs at both ends, and what they are told to do. sip/ue.py and
+# sip/pcscf.py register UEs and hold their protected sockets; SIPp makes calls through them.
 
-port_unprotected=5060 port_ps=5063 port_ue=5064
-suites=(aes-sha1 null-md5)
+python=/usr/bin/python3 # Debian's own, which has python3-cryptography
+callee_port=5070
+hold_ms=800            # how long a call lasts, once it is answered
+moving_calls=200 moving_rate=25
 
-random_hex() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
+start_sip() {
+  "$python" "$here/sip/plan.py" "$state" "$calls" "$pcscf4" "$pcscf6" "$ues4" "$ues6"
+  local end
+  start_callees
+  for end in pcscf ue; do
+    start "sip-$end" $end "$python" -B "$here/sip/$end.py" "$state/$end.json"
+  done
+  for end in pcscf ue; do
+    wait_for_word "sip-$end" ready
+  done
+}
 
-# combinations CALLBACK: CALLBACK INDEX FAMILY TRANSPORT SUITE UE PCSCF for each of the eight.
-combinations() {
-  local index=0 family transport suite ue pcscf
+# start_callees: SIPp behind the P-CSCF, for each family and transport.
+start_callees() {
+  local family transport address
   for family in 4 6; do
+    [ $family = 4 ] && address=127.0.0.1 || address=::1
     for transport in udp tcp; do
-      for suite in 0 1; do
-        [ $family = 4 ] && ue=${ue4[suite]} pcscf=$pcscf4 || ue=${ue6[suite]} pcscf=$pcscf6
-        "$1" $index $family $transport "${suites[suite]}" "$ue" "$pcscf"
-        index=$((index + 1))
-      done
+      start "callee-$transport-$family" pcscf sipp -sf "$here/callee.xml" \
+        -i $address -p $callee_port -t "${transport:0:1}1" -d "$hold_ms" -nostdin -bind_local
     done
   done
 }
 
-# Keys live in shell variables and in files of the root-only folder, never in an argument list.
-prepare_combination() {
-  local index=$1 family=$2 transport=$3 suite=$4 ue=$5 pcscf=$6
-  local up=$((0x1001 + index)) down=$((0x2001 + index)) algorithms shark spi auth_key enc_key
-  printf '%s\t' "$index" "$family" "$transport" "$suite" "$up" "$down" >>"$state/combinations"
-  printf '%s\n' "$calls" >>"$state/combinations"
-  local up_ports="dport $port_ps" down_ports="sport $port_ps"
-  [ "$transport" = tcp ] || { up_ports+=" sport $port_ue" down_ports+=" dport $port_ue"; }
-  for spi in "$up" "$down"; do
-    case $suite in
-      aes-sha1)
-        auth_key=$(random_hex 20) enc_key=$(random_hex 16)
-        algorithms="alg hmac-sha-1-96 auth-key $auth_key ealg aes-cbc enc-key $enc_key"
-        shark="\"AES-CBC [RFC3602]\",\"0x$enc_key\",\"HMAC-SHA-1-96 [RFC2404]\",\"0x$auth_key\""
-        ;;
-      null-md5)
-        auth_key=$(random_hex 16)
-        algorithms="alg hmac-md5-96 auth-key $auth_key ealg null"
-        shark="\"NULL\",\"\",\"HMAC-MD5-96 [RFC2403]\",\"0x$auth_key\""
-        ;;
-    esac
-    if [ "$spi" = "$up" ]; then
-      write_sa out in "$spi" "$ue" "$pcscf" "$transport $up_ports $algorithms"
-      printf '"IPv%s","%s","%s","0x%08x",%s\n' "$family" "$ue" "$pcscf" "$spi" "$shark"
-    else
-      write_sa in out "$spi" "$pcscf" "$ue" "$transport $down_ports $algorithms"
-      printf '"IPv%s","%s","%s","0x%08x",%s\n' "$family" "$pcscf" "$ue" "$spi" "$shark"
-    fi >>"$state/wireshark/esp_sa"
+# wait_for_word LABEL WORD: until the program has printed it.
+wait_for_word() {
+  local attempt
+  for attempt in {1..100}; do
+    grep -qw "$2" "$state/$1.log" && return
+    is_alive "$1" || die "$1 ended while starting"
+    sleep 0.1
   done
+  die "$1 does not start after $((attempt / 10)) seconds"
 }
 
-# write_sa DIRECTION_AT_UE DIRECTION_AT_PCSCF SPI SRC DST REST: the same SA, once for each end.
-write_sa() {
-  echo "sa add dir $1 spi $3 src $4 dst $5 proto $6" >>"$state/ue.sas"
-  echo "sa add dir $2 spi $3 src $4 dst $5 proto $6" >>"$state/pcscf.sas"
-}
+# order WORDS...: to the UEs (sip/ue.py); prints a row for each UE: name, status, reason, set.
+order() { "$python" -B "$here/sip/ue.py" --order "$state/ue.orders" "$@"; }
 
-install_sas() {
-  combinations prepare_combination
-  local end
-  for end in ue pcscf; do
-    engine $end -f - <"$state/$end.sas" >"$state/$end-install.log" 2>&1 ||
-      die "gmespctl refused SAs of the $end end"
-    rm "$state/$end.sas"
-  done
+# register_all: SM1 in clear, 401, SM7 through the new SAs, 200; for every UE of the eight.
+register_all() {
+  local began=$EPOCHREALTIME
+  order register all >"$state/registered" ||
+    die "not registered: $(awk -F'\t' '$2 != 200' "$state/registered" | head -n 5)"
+  awk -v began="$began" -v ended="$EPOCHREALTIME" 'END {
+    printf "  %d UEs registered in %.1f s, each through a set of its own\n", NR, ended - began
+  }' "$state/registered"
 }
 
 bracketed() { case $1 in *:*) echo "[$1]" ;; *) echo "$1" ;; esac; }
 
-start_sip_servers() {
-  local family transport address
-  for family in 4 6; do
-    [ $family = 4 ] && address=$pcscf4 || address=$pcscf6
-    for transport in udp tcp; do
-      start "sip-server-$transport-$family" pcscf sipp -sf "$here/pcscf.xml" \
-        -i "$address" -p $port_ps -t "${transport:0:1}1" -nostdin -bind_local
-    done
-    start "sip-server-clear-$family" pcscf sipp -sf "$here/pcscf-clear.xml" -i "$address" \
-      -p $port_unprotected -t u1 -nostdin -bind_local -key security "$(security_header 0)"
-  done
-  sleep 0.5 # SIPp says nothing when it listens
-}
-
-# The agreement that stands in Security-Client, -Server and -Verify (RFC 3329, TS 33.203 annex H).
-security_header() {
-  local alg=hmac-sha-1-96 ealg=aes-cbc
-  [ $(($1 % 2)) = 0 ] || alg=hmac-md5-96 ealg=null
-  printf 'ipsec-3gpp;alg=%s;ealg=%s;spi-c=%010d;spi-s=%010d;port-c=5062;port-s=%d' \
-    $alg $ealg $((0x1001 + $1)) $((0x1001 + $1)) $port_ps
-}
-
-# call_server LABEL SCENARIO COUNT TRANSPORT PORT_OF_UE PORT_OF_PCSCF UE PCSCF SECURITY
-call_server() {
-  local folder=$state/sipp/$1
-  mkdir -p "$folder"
+# call GROUP FAMILY TRANSPORT COUNT RATE: SIPp's calls through the UEs of a group.
+call() {
+  local group=$1 folder=$state/sipp/$1 address=127.0.0.1
+  [ "$2" = 4 ] || address=::1
   (
     cd "$folder"
-    in_ns ue sipp "$(bracketed "$8"):$6" -sf "$here/$2.xml" -m "$3" -r 50 -t "${4:0:1}1" \
-      -i "$7" -p "$5" -bind_local -key security "$9" -timeout $((10 + $3 / 25))s -timeout_error \
-      -nostdin -trace_err -trace_counts >"$2.screen" 2>&1 </dev/null
+    in_ns ue sipp "$(bracketed $address):$((7000 + group))" -sf "$here/call.xml" -inf users.csv \
+      -m "$4" -r "$5" -t "${3:0:1}1" -i $address -p $((7500 + group)) -bind_local \
+      -timeout $((20 + $4 / 20))s -timeout_error -nostdin -trace_err -trace_counts \
+      >call.screen 2>&1 </dev/null
   )
 }
 
-register_in_clear() {
-  challenge 4 "${ue4[0]}" "$pcscf4" 0
-  challenge 6 "${ue6[0]}" "$pcscf6" 4
-}
-
-# challenge FAMILY UE PCSCF COMBINATION
-challenge() {
-  call_server "clear-$1" register-clear 1 udp $port_unprotected $port_unprotected "$2" "$3" \
-    "$(security_header "$4")" || die "no answer to the REGISTER in clear over IPv$1"
-}
-
 # A failed combination is the report's to tell, from what was counted; the others still run.
-run_combination() {
-  local index=$1 transport=$3 ue=$5 pcscf=$6 scenario
-  is_alive ue && is_alive pcscf || die "a gmespd ended before IPv$2 $3 $4"
-  for scenario in register call; do
-    call_server "$index" $scenario "$calls" "$transport" $port_ue $port_ps "$ue" "$pcscf" \
-      "$(security_header "$index")" || echo "  IPv$2 $3 $4: $scenario did not succeed"
-  done
+run_all_combinations() {
+  local index family transport suite _
+  while read -r index family transport suite _; do
+    is_alive ue && is_alive pcscf || die "a gmespd ended before IPv$family $transport $suite"
+    call "$index" "$family" "$transport" "$calls" 50 ||
+      echo "  IPv$family $transport $suite: not every call succeeded"
+  done <"$state/combinations"
 }
 
-run_all_combinations() { combinations run_combination; }
+# Two UEs with calls going on all the time register again: the new set beside the old one, requests
+# and responses of both ends moving over, the old set gone after 64*T1. The table is of the first.
+hand_over() {
+  local table callers=() caller
+  echo $moving_calls >"$state/moving-calls"
+  move_registers first
+  "$python" -B "$here/sip/handover.py" "$state/pcscf.sock" moving-udp@ims.example 60 &
+  table=$!
+  call 8 4 udp $moving_calls $moving_rate &
+  callers+=($!)
+  call 9 6 tcp $moving_calls $moving_rate &
+  callers+=($!)
+  sleep 2
+  move_registers again
+  for caller in "${callers[@]}"; do
+    wait "$caller" || echo "  not every call succeeded"
+  done
+  wait_for_sets moving-udp state old
+  wait_for_sets moving-tcp state old
+  kill $table
+  wait $table || true
+}
+
+move_registers() {
+  order register moving-udp moving-tcp >>"$state/moving" || die "$1: $(cat "$state/moving")"
+}
+
+# wait_for_sets NAME [FILTER]...: until the P-CSCF's gmespd has none of them any more.
+wait_for_sets() {
+  local attempt name=$1
+  shift
+  for attempt in {1..150}; do
+    engine pcscf -j ue list impi "$name@ims.example" "$@" | grep -q '"handle"' || return 0
+    sleep 0.1
+  done
+  die "a set of $name is still there after $((attempt / 10)) seconds"
+}
+
+# drops_of END REASON
+drops_of() {
+  engine "$1" -j drops | jq --arg reason "$2" '.drops[] | select(.reason == $reason).count'
+}
+
+# fail_authentication NAME: a UE that the network must not let in.
+fail_authentication() {
+  local name=$1 before after said status
+  before=$(drops_of pcscf icv_mismatch)
+  said=$(order register "$name") && die "$name was registered: $said"
+  after=$(drops_of pcscf icv_mismatch)
+  status=$(cut -f 2 <<<"$said") # 0: none has come
+  printf '  %s: answer %s; P-CSCF: %d packets dropped as icv_mismatch; its sets:\n' \
+    "$name" "${status/#0/none}" $((after - before))
+  engine pcscf ue list impi "$name@ims.example" | sed 's/^/    /'
+  printf '%s\t%s\t%d\n' "$name" "$status" $((after - before)) >>"$state/refused"
+  wait_for_sets "$name"
+  echo "    and then none"
+}

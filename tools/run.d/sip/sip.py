@@ -263,8 +263,8 @@ def digest_parameters(value):
     return parameters
 
 
-def digest_header(parameters):
-    bare = {"algorithm", "nc", "qop"}  # qop is bare in Authorization, quoted in a challenge
+def digest_header(parameters, is_challenge=False):
+    bare = {"algorithm"} if is_challenge else {"algorithm", "nc", "qop"}  # RFC 2617 3.2.1, 3.2.2
 
     def one(name, value):
         return f"{name}={value}" if name in bare else f'{name}="{value}"'
