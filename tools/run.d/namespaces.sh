@@ -17,11 +17,12 @@ in_ns() {
   ip netns exec "$name-$namespace" "$@"
 }
 
-# start LABEL NAMESPACE COMMAND...: in the background, out of reach of the terminal's Ctrl-C.
+# start LABEL NAMESPACE COMMAND...: in the background, out of reach of the terminal's Ctrl-C, and
+# before other work of the machine, which would make SIP's timers run out.
 start() {
   local label=$1 namespace=$2
   shift 2
-  ip netns exec "$name-$namespace" setsid "$@" >"$state/$label.log" 2>&1 </dev/null &
+  ip netns exec "$name-$namespace" setsid nice -n -10 "$@" >"$state/$label.log" 2>&1 </dev/null &
   echo $! >"$state/pids/$label"
 }
 

@@ -6,7 +6,7 @@
 python=/usr/bin/python3 # Debian's own, which has python3-cryptography
 callee_port=5070
 hold_ms=800            # how long a call lasts, once it is answered
-moving_calls=200 moving_rate=25
+moving_calls=80 moving_rate=10
 
 start_sip() {
   "$python" "$here/sip/plan.py" "$state" "$calls" "$pcscf4" "$pcscf6" "$ues4" "$ues6"
@@ -64,7 +64,7 @@ call() {
   [ "$2" = 4 ] || address=::1
   (
     cd "$folder"
-    in_ns ue sipp "$(bracketed $address):$((7000 + group))" -sf "$here/call.xml" -inf users.csv \
+    in_ns ue nice -n -10 sipp "$(bracketed $address):$((7000 + group))" -sf "$here/call.xml" -inf users.csv \
       -m "$4" -r "$5" -t "${3:0:1}1" -i $address -p $((7500 + group)) -bind_local \
       -timeout $((20 + $4 / 20))s -timeout_error -nostdin -trace_err -trace_counts \
       >call.screen 2>&1 </dev/null
