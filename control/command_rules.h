@@ -88,7 +88,7 @@ inline constexpr KeyRule kUeChallenge[] = {{"handle", Need::required},
                                            {"security-server", Need::optional}};
 inline constexpr KeyRule kUeResponse[] = {{"handle", Need::required},
                                           {"security-verify", Need::required},
-                                          {"security-client", Need::optional}};
+                                          {"security-client", Need::required}};
 inline constexpr KeyRule kUeOk[] = {
     {"handle", Need::required}, {"expires", Need::required}, {"impu", Need::list}};
 inline constexpr KeyRule kUeRefresh[] = {{"handle", Need::required}, {"expires", Need::required}};

@@ -25,13 +25,16 @@ std::vector<std::string> lines(const std::string& text) {
   return lines;
 }
 
+std::string offer(unsigned n) {
+  return "'Security-Client: ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; spi-c=" +
+         std::to_string(10000 + 2 * n) + "; spi-s=" + std::to_string(10001 + 2 * n) +
+         "; port-c=40001; port-s=40002, tls'";
+}
+
 std::string register_line(unsigned n) {
   return "ue register ue 10.0." + std::to_string(n / 250) + "." + std::to_string(1 + n % 250) +
          " pcscf 192.0.2.1 impi u" + std::to_string(n) +
-         "@example impu sip:a@example impu 'tel:+1 2' security-client "
-         "'Security-Client: ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; spi-c=" +
-         std::to_string(10000 + 2 * n) + "; spi-s=" + std::to_string(10001 + 2 * n) +
-         "; port-c=40001; port-s=40002, tls'";
+         "@example impu sip:a@example impu 'tel:+12' security-client " + offer(n);
 }
 
 // The first handle in an output.
@@ -83,12 +86,13 @@ TEST_F(GmespctlUeTest, DoesTheLifeOfARegistration) {
   const std::string h = " handle " + handle;
   EXPECT_EQ(lines(run("ue challenge" + h + " ck " + kCk + " ik " + kIk).output)[0],
             "challenged " + handle);
-  EXPECT_EQ(
-      run("ue response" + h + " security-verify '" + told[1].substr(header.size()) + "'").output,
-      "matches " + handle + "\nintegrity-protected yes, encrypted yes\n");
+  EXPECT_EQ(run("ue response" + h + " security-verify '" + told[1].substr(header.size()) +
+                "' security-client " + offer(0))
+                .output,
+            "matches " + handle + "\nintegrity-protected yes, encrypted yes\n");
   EXPECT_EQ(run("ue ok" + h + " expires 600000").output, "established " + handle + "\n");
   EXPECT_EQ(run("ue refresh" + h + " expires 600000").output, "refreshed " + handle + "\n");
-  EXPECT_NE(run("ue check ue 10.0.0.1 ue-port 40001 impu 'tel:+1 2'").output.find(handle),
+  EXPECT_NE(run("ue check ue 10.0.0.1 ue-port 40001 impu 'tel:+12'").output.find(handle),
             std::string::npos);
   EXPECT_EQ(run("ue count").output,
             "1 registrations, 1 sets: 0 offered, 0 temporary, 1 established, 0 old\n");
@@ -102,7 +106,7 @@ TEST_F(GmespctlUeTest, ShowsASetAndAListToPeople) {
   ASSERT_EQ(run("ue challenge handle " + handle + " ck " + kCk + " ik " + kIk).status, 0);
   const std::string page = run("ue show handle " + handle).output;
   for (const char* word : {"temporary", "10.0.0.1", "40002", "0x00002710", "sip:a@example",
-                           "tel:+1 2", "icv_failures", "u0@example", "aes-cbc"}) {
+                           "tel:+12", "icv_failures", "u0@example", "aes-cbc"}) {
     EXPECT_NE(page.find(word), std::string::npos) << word << "\n" << page;
   }
   EXPECT_EQ(page.find(kCk.substr(0, 8)), std::string::npos);

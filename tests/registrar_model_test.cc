@@ -31,6 +31,7 @@ struct ModelSet {
   bool checked = false;
   bool in_use = false;
   SetHandle over = kNoSet;
+  SecurityAgreement client;
 };
 
 // What the P-CSCF should hold: the sets in the order of their offers.
@@ -171,6 +172,7 @@ class ModelRun {
       model_.drop([&](const ModelSet& one) { return one.pair.pcscf == gone; });
     }
     set.pair = lab_.offer(phone(set.phone), {kNoSet, over.pcscf});
+    set.client = lab_.client_header;
     set.deadline = now() + kGrace_ms;
     model_.sets.push_back(set);
   }
@@ -208,7 +210,7 @@ class ModelRun {
   void respond(ModelSet& set) ON(control_thread) {
     bool refused = false;
     try {
-      lab_.pcscf.registrar.response(set.pair.pcscf, nullptr, nullptr);
+      lab_.answer(set.pair.pcscf, set.client);
     } catch (const Refused&) {
       refused = true;
     }

@@ -15,10 +15,9 @@ using namespace std::chrono_literals;
 
 class RegistrarRulesTest : public testing::Test {
  protected:
-  RegistrarRulesTest() : role_(control_thread) {}
-
   template <typename Call>
   static std::optional<Refusal> refusal_of(Call&& call) {
+    const AssumeRole role(control_thread);
     try {
       call();
       return std::nullopt;
@@ -53,13 +52,11 @@ class RegistrarRulesTest : public testing::Test {
       end.registrar.challenge(handle, ImsKey(ck_bytes), ImsKey(ik_bytes), server, std::move(done));
     });
   }
-
- private:
-  AssumeRole role_;
 };
 
 // INT-43: another IMPI's (UE address, port) is refused; the same IMPI's is not (SPEC 6).
 TEST_F(RegistrarRulesTest, AUePortBelongsToOneImpi) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
   const SetView view = lab.pcscf.registrar.view(set.pcscf);
@@ -77,6 +74,7 @@ TEST_F(RegistrarRulesTest, AUePortBelongsToOneImpi) {
 
 // INT-43 again when the keys come: of two offers with one port, the first challenged has it.
 TEST_F(RegistrarRulesTest, APortIsTakenWithTheChallenge) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const auto offer = client(41000, 41001);
   RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = "one@example", .impus = {}};
@@ -91,6 +89,7 @@ TEST_F(RegistrarRulesTest, APortIsTakenWithTheChallenge) {
 
 // INT-43, SPEC 0.6: at most three sets of one IMPI, 12 SAs.
 TEST_F(RegistrarRulesTest, AnImpiHasThreeSetsAtMost) {
+  const AssumeRole role(control_thread);
   RegistrarConfig config;
   config.max_sets = 2;
   GmLab lab(config);
@@ -104,6 +103,7 @@ TEST_F(RegistrarRulesTest, AnImpiHasThreeSetsAtMost) {
 
 // A REGISTER in clear costs its sender nothing: an IMPI's offers are bounded, the oldest goes.
 TEST_F(RegistrarRulesTest, OffersOfOneImpiAreBounded) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   std::vector<SetHandle> offers;
   for (uint16_t i = 0; i < 10; ++i) {
@@ -119,6 +119,7 @@ TEST_F(RegistrarRulesTest, OffersOfOneImpiAreBounded) {
 
 // INT-31, INT-49a, PRS-09: what comes over a set is of its IMPI and address.
 TEST_F(RegistrarRulesTest, ARegisterOverASetIsOfItsRegistration) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
   const auto offer = client(41000, 41001);
@@ -133,6 +134,7 @@ TEST_F(RegistrarRulesTest, ARegisterOverASetIsOfItsRegistration) {
 
 // JNT-5, JNT-6: Security-Verify of a re-registration is compared with the set's Security-Server.
 TEST_F(RegistrarRulesTest, AReRegistrationRepeatsSecurityVerify) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
   const SecurityAgreement server = lab.server_header;
@@ -142,23 +144,28 @@ TEST_F(RegistrarRulesTest, AReRegistrationRepeatsSecurityVerify) {
   RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = kImpi, .impus = {}, .over = set.pcscf};
   call.client = &offer;
   call.verify = &other;
-  EXPECT_EQ(refusal_of([&] { lab.pcscf.registrar.registered(call); }), Refusal::verify_mismatch);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.pcscf.registrar.registered(call); }),
+            Refusal::verify_mismatch);
   call.verify = &server;
-  EXPECT_EQ(refusal_of([&] { lab.pcscf.registrar.registered(call); }), std::nullopt);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.pcscf.registrar.registered(call); }),
+            std::nullopt);
 }
 
 // INT-42.
 TEST_F(RegistrarRulesTest, TheContactIsThePacketsSource) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const auto offer = client(41000, 41001);
   RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = kImpi, .impus = {}};
   call.client = &offer;
   call.contact = *parse_address("192.0.2.99");
-  EXPECT_EQ(refusal_of([&] { lab.pcscf.registrar.registered(call); }), Refusal::contact_differs);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.pcscf.registrar.registered(call); }),
+            Refusal::contact_differs);
 }
 
 // INT-65: no combination in common: no set, nothing taken. INT-66: the same at the UE.
 TEST_F(RegistrarRulesTest, AnUnacceptableProposalLeavesNothing) {
+  const AssumeRole role(control_thread);
   RegistrarConfig with_cipher, without;
   with_cipher.negotiation.encryption = EncryptionPolicy::required;  // PRS-05
   without.negotiation.encryption = EncryptionPolicy::off;
@@ -178,6 +185,7 @@ TEST_F(RegistrarRulesTest, AnUnacceptableProposalLeavesNothing) {
 
 // INT-57, INT-67, PRS-10: SM7 repeats both headers, or the new set goes and the old one stays.
 TEST_F(RegistrarRulesTest, ABidDownShowsInSm7) {
+  const AssumeRole role(control_thread);
   for (const bool in_verify : {true, false}) {
     GmLab lab;
     const Pair established = lab.enrol();
@@ -196,8 +204,29 @@ TEST_F(RegistrarRulesTest, ABidDownShowsInSm7) {
   }
 }
 
+// A SM7 without one of the headers has not repeated it.
+TEST_F(RegistrarRulesTest, AMissingHeaderIsAMismatch) {
+  const AssumeRole role(control_thread);
+  GmLab lab;
+  const Pair one = lab.offer();
+  lab.challenge(one);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) {
+              lab.pcscf.registrar.response(one.pcscf, nullptr, &lab.client_header);
+            }),
+            Refusal::verify_mismatch);
+  const Pair two = lab.offer();
+  lab.challenge(two);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) {
+              lab.pcscf.registrar.response(two.pcscf, &lab.server_header, nullptr);
+            }),
+            Refusal::client_mismatch);
+  lab.pcscf.settle();
+  EXPECT_EQ(lab.pcscf.live_sas(), 0u);
+}
+
 // INT-58, PRS-11: what the S-CSCF is told of a protected REGISTER.
 TEST_F(RegistrarRulesTest, AResponseSaysWhetherItWasEncrypted) {
+  const AssumeRole role(control_thread);
   for (const auto policy : {EncryptionPolicy::required, EncryptionPolicy::off}) {
     RegistrarConfig config;
     config.negotiation.encryption = policy;
@@ -211,6 +240,7 @@ TEST_F(RegistrarRulesTest, AResponseSaysWhetherItWasEncrypted) {
 
 // Calls in the wrong state change nothing.
 TEST_F(RegistrarRulesTest, EachCallHasItsStates) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const auto none = [](std::optional<Refusal>) {};
   const Pair set = lab.offer();
@@ -235,6 +265,7 @@ TEST_F(RegistrarRulesTest, EachCallHasItsStates) {
 }
 
 TEST_F(RegistrarRulesTest, AHandleNamesNoSetButItsOwn) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair first = lab.offer();
   lab.pcscf.registrar.remove(first.pcscf, true, true, [](auto) {});
@@ -251,6 +282,7 @@ TEST_F(RegistrarRulesTest, AHandleNamesNoSetButItsOwn) {
 
 // SPEC 7.4, promise 2: no CK and IK twice, whatever the set.
 TEST_F(RegistrarRulesTest, KeysProtectOneSetOnly) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair one = lab.offer();
   EXPECT_EQ(challenge(lab.pcscf, one.pcscf, 1, 2), std::nullopt);
@@ -263,6 +295,7 @@ TEST_F(RegistrarRulesTest, KeysProtectOneSetOnly) {
 // A phone that has lost its memory says SPIs and ports that it had before: it gets its
 // registration, and what it does not know any more goes at the 200 OK.
 TEST_F(RegistrarRulesTest, APhoneThatStartsAgainMayRepeatItsNumbers) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   SetHandle before = kNoSet;
   for (uint32_t start = 0; start < 3; ++start) {
@@ -271,7 +304,7 @@ TEST_F(RegistrarRulesTest, APhoneThatStartsAgainMayRepeatItsNumbers) {
     call.client = &offer;
     const SetHandle set = lab.pcscf.registrar.registered(call).handle;
     EXPECT_EQ(challenge(lab.pcscf, set, 2 * start, 2 * start + 1), std::nullopt);
-    lab.pcscf.registrar.response(set, nullptr, nullptr);
+    lab.answer(set, offer);
     lab.ok_at_pcscf({kNoSet, set});
     EXPECT_EQ(lab.pcscf.live_sas(), 4u);
     EXPECT_TRUE(before == kNoSet || !lab.pcscf.knows(before));
@@ -281,6 +314,7 @@ TEST_F(RegistrarRulesTest, APhoneThatStartsAgainMayRepeatItsNumbers) {
 
 // RFC 2451 2.3: CK1 == CK2 would make DES of 3DES. The keys may be used where they are not weak.
 TEST_F(RegistrarRulesTest, AWeakDesKeyIsRefused) {
+  const AssumeRole role(control_thread);
   RegistrarConfig config;
   config.negotiation.combinations = {Suite::sha1_des3};
   GmLab lab(config);
@@ -299,6 +333,7 @@ TEST_F(RegistrarRulesTest, AWeakDesKeyIsRefused) {
 
 // R17, PRS-08: SPIs that a set must keep apart.
 TEST_F(RegistrarRulesTest, ClashingNumbersAreRefused) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   EXPECT_EQ(register_at_pcscf(lab, client(41000, 41001, 7, 7)), Refusal::spi_clash);
   EXPECT_EQ(register_at_pcscf(lab, client(41000, 41001, 0, 7)), Refusal::spi_clash);
@@ -318,6 +353,7 @@ TEST_F(RegistrarRulesTest, ClashingNumbersAreRefused) {
 
 // INT-05, INT-23, PRS-08, R19: our SPIs have the top bit 0, the UE's 1, and all are different.
 TEST_F(RegistrarRulesTest, SpisOfTheTwoEndsNeverMeet) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   std::set<uint32_t> seen;
   Pair set;
@@ -337,38 +373,47 @@ TEST_F(RegistrarRulesTest, SpisOfTheTwoEndsNeverMeet) {
 }
 
 TEST_F(RegistrarRulesTest, IdentitiesAreBounded) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const std::string long_one(256, 'x');
   EXPECT_EQ(register_at_pcscf(lab, client(41000, 41001), ""), Refusal::too_many_identities);
   EXPECT_EQ(register_at_pcscf(lab, client(41000, 41001), long_one), Refusal::too_many_identities);
+  for (const std::string_view odd : {"a b@example", "caf\xc3\xa9@example", "a\n@example"}) {
+    EXPECT_EQ(register_at_pcscf(lab, client(41000, 41001), odd), Refusal::invalid_value);
+  }
   const auto offer = client(41000, 41001);
   const std::vector<std::string_view> nine(9, "sip:a@b");
   RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = kImpi, .impus = nine};
   call.client = &offer;
-  EXPECT_EQ(refusal_of([&] { lab.pcscf.registrar.registered(call); }),
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.pcscf.registrar.registered(call); }),
             Refusal::too_many_identities);
   call.impus = {};
   call.pcscf = kPcscf6;
-  EXPECT_EQ(refusal_of([&] { lab.pcscf.registrar.registered(call); }),
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.pcscf.registrar.registered(call); }),
             Refusal::address_families_differ);
 }
 
 TEST_F(RegistrarRulesTest, RolesAreNotMixed) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const auto offer = client(41000, 41001);
   RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = kImpi, .impus = {}};
-  EXPECT_EQ(refusal_of([&] { lab.pcscf.registrar.registered(call); }), Refusal::not_for_role);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.pcscf.registrar.registered(call); }),
+            Refusal::not_for_role);
   call.client = &offer;
-  EXPECT_EQ(refusal_of([&] { lab.ue.registrar.registered(call); }), Refusal::not_for_role);
+  EXPECT_EQ(refusal_of([&]() ON(control_thread) { lab.ue.registrar.registered(call); }),
+            Refusal::not_for_role);
   const Pair set = lab.offer();
   EXPECT_EQ(challenge(lab.ue, set.ue, 1, 2), Refusal::not_for_role);
   EXPECT_EQ(challenge(lab.pcscf, set.pcscf, 1, 2, &lab.server_header), Refusal::not_for_role);
-  EXPECT_EQ(refusal_of([&] { lab.ue.registrar.response(set.ue, nullptr, nullptr); }),
-            Refusal::not_for_role);
+  EXPECT_EQ(
+      refusal_of([&]() ON(control_thread) { lab.ue.registrar.response(set.ue, nullptr, nullptr); }),
+      Refusal::not_for_role);
 }
 
 // Every table that can be full refuses by name and leaves nothing half installed.
 TEST_F(RegistrarRulesTest, FullTablesRefuseWholeSets) {
+  const AssumeRole role(control_thread);
   RegistrarConfig few_sets;
   few_sets.capacity = 2;
   GmLab small(few_sets);
@@ -399,6 +444,7 @@ TEST_F(RegistrarRulesTest, FullTablesRefuseWholeSets) {
 
 // INT-41, INT-44, INT-49a, INT-32: which registration a packet came through.
 TEST_F(RegistrarRulesTest, AFlowLeadsToItsRegistration) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
   const SetView view = lab.pcscf.registrar.view(set.pcscf);
@@ -424,6 +470,7 @@ TEST_F(RegistrarRulesTest, AFlowLeadsToItsRegistration) {
 
 // INT-41: the identities that the 200 OK names replace those of the REGISTER.
 TEST_F(RegistrarRulesTest, OkNamesTheIdentities) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   lab.challenge(set);
@@ -438,6 +485,7 @@ TEST_F(RegistrarRulesTest, OkNamesTheIdentities) {
 
 // INT-49b: two SIP user agents of one UE have different ports and sets.
 TEST_F(RegistrarRulesTest, TwoAgentsOfOneUeHaveTheirOwnPorts) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair one = lab.enrol();
   const Pair two = lab.enrol({.impi = "second-isim@example", .impu = "sip:second@example"});
@@ -451,6 +499,7 @@ TEST_F(RegistrarRulesTest, TwoAgentsOfOneUeHaveTheirOwnPorts) {
 
 // INT-45, INT-46, SPEC 7.1: port_us stays while registered, port_uc is new and random each time.
 TEST_F(RegistrarRulesTest, TheUePicksItsPorts) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair first = lab.enrol();
   const Pair second = lab.enrol({}, first);
@@ -466,6 +515,7 @@ TEST_F(RegistrarRulesTest, TheUePicksItsPorts) {
 }
 
 TEST_F(RegistrarRulesTest, AUeWithoutAFreePortIsTold) {
+  const AssumeRole role(control_thread);
   RegistrarConfig config;
   config.ue_port_first = 40000;
   config.ue_port_last = 40002;
@@ -478,6 +528,7 @@ TEST_F(RegistrarRulesTest, AUeWithoutAFreePortIsTold) {
 
 // SPEC 7.1: port_ps is fixed, port_pc changes with each set.
 TEST_F(RegistrarRulesTest, PortPcAlternates) {
+  const AssumeRole role(control_thread);
   RegistrarConfig config;
   config.port_pc = {5062, 5064, 5066};
   GmLab lab(config);
@@ -495,6 +546,7 @@ TEST_F(RegistrarRulesTest, PortPcAlternates) {
 // INT-72, INT-73, INT-74, PUB-11: old and new side by side; the UE keeps its old inbound SAs until
 // a packet arrives on the new ones.
 TEST_F(RegistrarRulesTest, TheUeKeepsItsOldSetUntilTheNewOneIsHeard) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   EXPECT_TRUE(lab.request_up(old_set));
@@ -512,6 +564,7 @@ TEST_F(RegistrarRulesTest, TheUeKeepsItsOldSetUntilTheNewOneIsHeard) {
 
 // PUB-12: a new address: everything begins in clear, and the old address's sets go.
 TEST_F(RegistrarRulesTest, AUeWithANewAddressRegistersAfresh) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair before = lab.enrol();
   const Pair after = lab.enrol({.address = *parse_address("192.0.2.77")});
@@ -523,6 +576,7 @@ TEST_F(RegistrarRulesTest, AUeWithANewAddressRegistersAfresh) {
 // DESIGN 4, SPEC 0.7: two sets with equal ports side by side: inbound by SPI, outbound by the set
 // in use, which changes at ok(), before the 200 OK leaves.
 TEST_F(RegistrarRulesTest, SetsWithEqualPortsLiveSideBySide) {
+  const AssumeRole role(control_thread);
   RegistrarConfig config;
   config.port_pc = {5062};
   GmLab lab(config);
@@ -538,13 +592,13 @@ TEST_F(RegistrarRulesTest, SetsWithEqualPortsLiveSideBySide) {
   };
   const SetHandle first = offer(1001, kNoSet);
   EXPECT_EQ(challenge(lab.pcscf, first, 1, 2), std::nullopt);
-  lab.pcscf.registrar.response(first, nullptr, nullptr);
+  lab.answer(first, client(41000, 41001, 1001, 1002));
   lab.ok_at_pcscf({kNoSet, first});
   EXPECT_EQ(spi_to_ue(first), 1002u);
   const SetHandle second = offer(2001, first);
   EXPECT_EQ(challenge(lab.pcscf, second, 3, 4), std::nullopt);
   EXPECT_EQ(spi_to_ue(first), 1002u) << "temporary: not in use yet";
-  lab.pcscf.registrar.response(second, nullptr, nullptr);
+  lab.answer(second, client(41000, 41001, 2001, 2002));
   lab.ok_at_pcscf({kNoSet, second});
   EXPECT_EQ(spi_to_ue(second), 2002u);
   lab.pcscf.registrar.remove(second, true, true, [](auto) {});
@@ -554,6 +608,7 @@ TEST_F(RegistrarRulesTest, SetsWithEqualPortsLiveSideBySide) {
 
 // INT-08: the form of 2002, a pair per transport. PRS-04: a single pair.
 TEST_F(RegistrarRulesTest, OtherFormsOfASet) {
+  const AssumeRole role(control_thread);
   for (const SetForm form : {SetForm::transport_pairs, SetForm::single_pair}) {
     RegistrarConfig config;
     config.form = form;
@@ -577,6 +632,7 @@ TEST_F(RegistrarRulesTest, OtherFormsOfASet) {
 
 // SPEC 6, 9.1 weakness 2: uc->pc and ps->us, for a UE that is let.
 TEST_F(RegistrarRulesTest, PortsOfSetTakesAnyPairOfTheSet) {
+  const AssumeRole role(control_thread);
   for (const SelectorRule rule : {SelectorRule::strict, SelectorRule::ports_of_set}) {
     RegistrarConfig config;
     config.selector = rule;
@@ -592,6 +648,7 @@ TEST_F(RegistrarRulesTest, PortsOfSetTakesAnyPairOfTheSet) {
 
 // R16: what the SIP layer does not believe in goes after a grace; what it misses is named.
 TEST_F(RegistrarRulesTest, ReconcileFindsOrphansAndWhatIsMissing) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair believed = lab.enrol({.impi = "a@example"});
   const Pair orphan = lab.enrol({.impi = "b@example"});
@@ -621,6 +678,7 @@ TEST_F(RegistrarRulesTest, ReconcileFindsOrphansAndWhatIsMissing) {
 // A set that is removed while it is being installed, or promoted, leaves nothing, and every call is
 // answered once.
 TEST_F(RegistrarRulesTest, RemovalDuringInstallAndPromotionAnswersBoth) {
+  const AssumeRole role(control_thread);
   for (const bool during_install : {true, false}) {
     GmLab lab;
     const Pair set = lab.offer();
@@ -631,7 +689,7 @@ TEST_F(RegistrarRulesTest, RemovalDuringInstallAndPromotionAnswersBoth) {
       lab.pcscf.registrar.challenge(set.pcscf, ImsKey(ck), ImsKey(ik), nullptr, note);
     } else {
       lab.challenge(set);
-      lab.pcscf.registrar.response(set.pcscf, nullptr, nullptr);
+      lab.respond(set);
       lab.pcscf.registrar.ok(set.pcscf, 60, note);
     }
     lab.pcscf.registrar.remove(set.pcscf, true, true,

@@ -13,28 +13,10 @@ using namespace std::chrono_literals;
 
 constexpr auto k64T1 = 128s;  // T1 = 2 s (PUB-10)
 
-// Tests run on the control thread's side of everything.
-class RegistrarTest : public testing::Test {
- protected:
-  RegistrarTest() : role_(control_thread) {}
-
- private:
-  AssumeRole role_;
-};
-
-template <typename Call>
-std::optional<Refusal> refusal_of(Call&& call) {
-  try {
-    call();
-    return std::nullopt;
-  } catch (const Refused& refused) {
-    return refused.refusal();
-  }
-}
-
 // INT-01, INT-03, INT-06, INT-07, INT-53, INT-56, INT-59, PRS-01: SM1 to SM12, then traffic on all
 // four SAs (SPEC 0.1), UDP and TCP in one set.
-TEST_F(RegistrarTest, ARegistrationProtectsAllFourLegs) {
+TEST(RegistrarTest, ARegistrationProtectsAllFourLegs) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
   const SetView at_ue = lab.ue.registrar.view(set.ue);
@@ -55,7 +37,8 @@ TEST_F(RegistrarTest, ARegistrationProtectsAllFourLegs) {
 
 // INT-04, INT-05, INT-10, INT-11, PRS-03: both ends expand CK and IK alike; every SA of a set takes
 // its packet once, and none that was touched on its way.
-TEST_F(RegistrarTest, EverySaRefusesReplaysAndForgeries) {
+TEST(RegistrarTest, EverySaRefusesReplaysAndForgeries) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
   const SetView view = lab.ue.registrar.view(set.ue);
@@ -86,7 +69,8 @@ TEST_F(RegistrarTest, EverySaRefusesReplaysAndForgeries) {
 }
 
 // INT-50, INT-51: SM1 leaves an offer with the UE's numbers and identities, and no SA.
-TEST_F(RegistrarTest, AnOfferHasNumbersButNoSa) {
+TEST(RegistrarTest, AnOfferHasNumbersButNoSa) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   const SetView at_ue = lab.ue.registrar.view(set.ue);
@@ -106,7 +90,8 @@ TEST_F(RegistrarTest, AnOfferHasNumbersButNoSa) {
 }
 
 // INT-53: when challenge() has answered, the P-CSCF serves the UE's first protected packet.
-TEST_F(RegistrarTest, AChallengeAnswersWhenEverySaIsUsable) {
+TEST(RegistrarTest, AChallengeAnswersWhenEverySaIsUsable) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   bool answered = false;
@@ -127,7 +112,8 @@ TEST_F(RegistrarTest, AChallengeAnswersWhenEverySaIsUsable) {
 }
 
 // PUB-02, INT-60, INT-61, INT-76: nobody authenticates: the temporary set goes after 4 minutes.
-TEST_F(RegistrarTest, ATemporarySetLivesRegAwaitAuth) {
+TEST(RegistrarTest, ATemporarySetLivesRegAwaitAuth) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   lab.challenge(set);
@@ -141,7 +127,8 @@ TEST_F(RegistrarTest, ATemporarySetLivesRegAwaitAuth) {
 }
 
 // INT-61: a UE with another IK: SM7 fails the ICV, the SIP layer never sees it.
-TEST_F(RegistrarTest, AWrongKeyNeverGetsThrough) {
+TEST(RegistrarTest, AWrongKeyNeverGetsThrough) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   const auto ck = test_key(1), ik = test_key(2), other = test_key(3);
@@ -155,7 +142,8 @@ TEST_F(RegistrarTest, AWrongKeyNeverGetsThrough) {
 }
 
 // PUB-01: the next challenge ends the temporary set before it; the established one stays.
-TEST_F(RegistrarTest, ANewChallengeEndsTheEarlierTemporarySet) {
+TEST(RegistrarTest, ANewChallengeEndsTheEarlierTemporarySet) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair established = lab.enrol();
   const Pair first = lab.offer({}, established);
@@ -170,7 +158,8 @@ TEST_F(RegistrarTest, ANewChallengeEndsTheEarlierTemporarySet) {
 }
 
 // PUB-03, INT-48: registration expiry + 30 s, or the lifetime of the set before, if longer.
-TEST_F(RegistrarTest, AnEstablishedSetLivesAsLongAsTheRegistration) {
+TEST(RegistrarTest, AnEstablishedSetLivesAsLongAsTheRegistration) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair first = lab.enrol();
   EXPECT_EQ(lab.pcscf.left(first.pcscf), std::chrono::seconds(kExpires_s + 30));
@@ -182,7 +171,8 @@ TEST_F(RegistrarTest, AnEstablishedSetLivesAsLongAsTheRegistration) {
 }
 
 // PUB-09: what has expired is gone, with its SAs and keys.
-TEST_F(RegistrarTest, ASetEndsWithItsLifetime) {
+TEST(RegistrarTest, ASetEndsWithItsLifetime) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   lab.challenge(set);
@@ -197,7 +187,8 @@ TEST_F(RegistrarTest, ASetEndsWithItsLifetime) {
 }
 
 // PUB-03, JNT-3, case 4: the set that protected the first REGISTER stays beside the new one.
-TEST_F(RegistrarTest, OkKeepsTheSetThatProtectedTheRegister) {
+TEST(RegistrarTest, OkKeepsTheSetThatProtectedTheRegister) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   const Pair new_set = lab.enrol({}, old_set);
@@ -208,7 +199,8 @@ TEST_F(RegistrarTest, OkKeepsTheSetThatProtectedTheRegister) {
 }
 
 // JNT-3, case 3, INT-71: the first REGISTER came in clear: all old sets go with the 200 OK.
-TEST_F(RegistrarTest, OkAfterARegisterInClearDropsAllOldSets) {
+TEST(RegistrarTest, OkAfterARegisterInClearDropsAllOldSets) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   const Pair new_set = lab.enrol();
@@ -219,7 +211,8 @@ TEST_F(RegistrarTest, OkAfterARegisterInClearDropsAllOldSets) {
 }
 
 // JNT-3, case 5: three sets; the REGISTER that begins the third goes over the first.
-TEST_F(RegistrarTest, OkDropsTheSetThatDidNotProtectTheRegister) {
+TEST(RegistrarTest, OkDropsTheSetThatDidNotProtectTheRegister) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair sa1 = lab.enrol();
   const Pair sa2 = lab.offer({}, sa1);
@@ -234,7 +227,8 @@ TEST_F(RegistrarTest, OkDropsTheSetThatDidNotProtectTheRegister) {
 }
 
 // PUB-04, JNT-1, cases 1 and 6, PUB-10: the first packet on the new set cuts the old one to 64*T1.
-TEST_F(RegistrarTest, TheFirstPacketOnTheNewSetRetiresTheOldOne) {
+TEST(RegistrarTest, TheFirstPacketOnTheNewSetRetiresTheOldOne) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   EXPECT_TRUE(lab.request_up(old_set));
@@ -252,7 +246,8 @@ TEST_F(RegistrarTest, TheFirstPacketOnTheNewSetRetiresTheOldOne) {
 }
 
 // DESIGN 4: SM7 is one event, the first packet after ok() another; a second of either is none.
-TEST_F(RegistrarTest, Sm7AndTheFirstPacketAfterOkAreTwoEvents) {
+TEST(RegistrarTest, Sm7AndTheFirstPacketAfterOkAreTwoEvents) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.offer();
   lab.challenge(set);
@@ -269,7 +264,8 @@ TEST_F(RegistrarTest, Sm7AndTheFirstPacketAfterOkAreTwoEvents) {
 }
 
 // JNT-2, cases 2 and 7, INT-68: a packet on the old set drops nothing.
-TEST_F(RegistrarTest, APacketOnTheOldSetDropsNothing) {
+TEST(RegistrarTest, APacketOnTheOldSetDropsNothing) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   EXPECT_TRUE(lab.request_up(old_set));
@@ -280,7 +276,8 @@ TEST_F(RegistrarTest, APacketOnTheOldSetDropsNothing) {
 }
 
 // JNT-4, PUB-05, case 8: the old set expires, the new one is in use without a packet.
-TEST_F(RegistrarTest, TheNewSetIsTakenIntoUseWhenTheOldOneExpires) {
+TEST(RegistrarTest, TheNewSetIsTakenIntoUseWhenTheOldOneExpires) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.offer();
   lab.challenge(old_set);
@@ -298,7 +295,8 @@ TEST_F(RegistrarTest, TheNewSetIsTakenIntoUseWhenTheOldOneExpires) {
 }
 
 // PUB-06, case 4 without a new authentication: the protecting set lives on, the one before is cut.
-TEST_F(RegistrarTest, ARefreshExtendsTheProtectingSet) {
+TEST(RegistrarTest, ARefreshExtendsTheProtectingSet) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   const Pair new_set = lab.enrol({}, old_set);
@@ -309,7 +307,8 @@ TEST_F(RegistrarTest, ARefreshExtendsTheProtectingSet) {
 }
 
 // Case 5 without a new authentication (SPEC 6: a REGISTER on the old set acts at its 200 OK).
-TEST_F(RegistrarTest, ARefreshOverTheOldSetDropsTheNewOne) {
+TEST(RegistrarTest, ARefreshOverTheOldSetDropsTheNewOne) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair old_set = lab.enrol();
   const Pair new_set = lab.enrol({}, old_set);
@@ -320,10 +319,11 @@ TEST_F(RegistrarTest, ARefreshOverTheOldSetDropsTheNewOne) {
 }
 
 // PUB-07: after a deregistration the 200 OK and NOTIFY still leave protected, for 64*T1.
-TEST_F(RegistrarTest, ADeregisteredSetCarriesItsLastAnswers) {
+TEST(RegistrarTest, ADeregisteredSetCarriesItsLastAnswers) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair set = lab.enrol();
-  EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) {
+  EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
     lab.pcscf.registrar.remove(set.pcscf, false, false, std::move(done));
   }),
             std::nullopt);
@@ -335,7 +335,8 @@ TEST_F(RegistrarTest, ADeregisteredSetCarriesItsLastAnswers) {
 }
 
 // An authenticated REGISTER with expires 0 deregisters.
-TEST_F(RegistrarTest, OkWithoutALifetimeIsADeregistration) {
+TEST(RegistrarTest, OkWithoutALifetimeIsADeregistration) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair first = lab.enrol();
   const Pair last = lab.offer({}, first);
@@ -348,7 +349,8 @@ TEST_F(RegistrarTest, OkWithoutALifetimeIsADeregistration) {
 }
 
 // Network-initiated removal, at once: answered when the workers have forgotten all of it.
-TEST_F(RegistrarTest, RemovalAtOnceAnswersWhenAllIsGone) {
+TEST(RegistrarTest, RemovalAtOnceAnswersWhenAllIsGone) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const Pair first = lab.enrol();
   const Pair second = lab.enrol({}, first);
@@ -363,7 +365,8 @@ TEST_F(RegistrarTest, RemovalAtOnceAnswersWhenAllIsGone) {
 }
 
 // INT-62, PUB-08: the only set carries the 403; INT-75: beside an established one it goes at once.
-TEST_F(RegistrarTest, AFailedAuthenticationRemovesTheNewSetOnly) {
+TEST(RegistrarTest, AFailedAuthenticationRemovesTheNewSetOnly) {
+  const AssumeRole role(control_thread);
   GmLab lab;
   const auto fail = [&](Pair set, FailReason reason) ON(control_thread) {
     return lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
@@ -388,13 +391,14 @@ TEST_F(RegistrarTest, AFailedAuthenticationRemovesTheNewSetOnly) {
 }
 
 // INT-63, INT-64, INT-75: the UE refused the challenge; the next REGISTER begins anew.
-TEST_F(RegistrarTest, ANetworkOrSynchronisationFailureEndsTheSetAtOnce) {
+TEST(RegistrarTest, ANetworkOrSynchronisationFailureEndsTheSetAtOnce) {
+  const AssumeRole role(control_thread);
   for (const FailReason reason : {FailReason::network_authentication, FailReason::synchronisation,
                                   FailReason::unacceptable, FailReason::timeout}) {
     GmLab lab;
     const Pair set = lab.offer();
     lab.challenge(set);
-    EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) {
+    EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
       lab.pcscf.registrar.fail(set.pcscf, reason, std::move(done));
     }),
               std::nullopt);

@@ -165,6 +165,11 @@ class GmLab {
     pcscf.registrar.response(set.pcscf, &verify, &client);
     return arrived;
   }
+  // The same at the P-CSCF alone, of a UE that sent this Security-Client.
+  void answer(SetHandle set, const SecurityAgreement& client) ON(control_thread) {
+    const SecurityAgreement verify = pcscf.registrar.view(set).ours;
+    pcscf.registrar.response(set, &verify, &client);
+  }
   // The P-CSCF's half of SM12: before the 200 OK leaves.
   void ok_at_pcscf(Pair set, uint32_t expires_s = kExpires_s) ON(control_thread) {
     EXPECT_EQ(pcscf.outcome([&](Registrar::Done done) ON(control_thread) {

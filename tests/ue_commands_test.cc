@@ -63,9 +63,7 @@ TEST_F(UeCommandsTest, CarryARegistrationFromSecurityClientToProtectedTraffic) {
 // PRS-11: what cannot be claimed is not.
 TEST_F(UeCommandsTest, SayThatASetWithNullEncryptionIsNotEncrypted) {
   const Json offered = challenged(register_request());
-  Json request = on_handle("ue response", offered["handle"]);
-  request["security-verify"] = offered["security-server"];
-  const Json response = pcscf.ask(request);
+  const Json response = pcscf.ask(sm7(offered, register_request()));
   EXPECT_EQ(response["integrity-protected"], true);
   EXPECT_EQ(response["encrypted"], false);
 }
@@ -224,8 +222,7 @@ TEST_F(UeCommandsTest, RefreshALifetime) {
 // INT-44: the 200 OK's identities (P-Associated-URI) replace those of the REGISTER.
 TEST_F(UeCommandsTest, TakeTheIdentitiesOfThe200Ok) {
   const Json offered = challenged(register_request());
-  pcscf.ask(with(on_handle("ue response", offered["handle"]), "security-verify",
-                 offered["security-server"]));
+  pcscf.ask(sm7(offered, register_request()));
   Json ok = with(on_handle("ue ok", offered["handle"]), "expires", 60);
   ASSERT_EQ(pcscf.ask(with(ok, "impu", {"sip:new@example"}))["done"], "established");
   EXPECT_EQ(pcscf.code(check_request()), "unknown_impu");

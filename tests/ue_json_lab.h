@@ -103,11 +103,15 @@ class UeCommandsTest : public testing::Test {
     EXPECT_EQ(pcscf.ask(challenge_request(offered["handle"])).value("done", ""), "challenged");
     return offered;
   }
+  static Json sm7(const Json& offered, const Json& request) {
+    return with(with(on_handle("ue response", offered["handle"]), "security-verify",
+                     offered["security-server"]),
+                "security-client", request["security-client"]);
+  }
   // SM1 to SM12 there, without the UE's packets.
   Json established(const Json& request, uint32_t expires_s = 3600) {
     const Json offered = challenged(request);
-    const Json response = pcscf.ask(with(on_handle("ue response", offered["handle"]),
-                                         "security-verify", offered["security-server"]));
+    const Json response = pcscf.ask(sm7(offered, request));
     EXPECT_EQ(response.value("done", ""), "matches") << response;
     const Json ok = pcscf.ask(with(on_handle("ue ok", offered["handle"]), "expires", expires_s));
     EXPECT_EQ(ok.value("done", ""), "established") << ok;

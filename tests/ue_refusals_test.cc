@@ -34,6 +34,8 @@ std::vector<BadRequest> bad_at_the_start() {
       {Refusal::wrong_type, with(reg, "impi", {"a"})},
       {Refusal::wrong_type, with(on_handle("ue delete", 7), "now", "yes")},
       {Refusal::invalid_value, with(reg, "ue", "224.0.0.1")},
+      {Refusal::invalid_value, with(reg, "impi", "a b@example")},
+      {Refusal::invalid_value, with(reg, "impu", {"sip:caf\xc3\xa9@example"})},
       {Refusal::invalid_value, with(reg, "pcscf", "edge")},
       {Refusal::invalid_value, with(reg, "contact", "ue.example")},
       {Refusal::invalid_value, with(reg, "selector", "loose")},
@@ -137,7 +139,8 @@ std::vector<BadRequest> bad_when_registered(const Json& first, const Json& secon
       {Refusal::wrong_state, with(on_handle("ue fail", first["handle"]), "reason", "other")},
       {Refusal::wrong_state, with(over, "over", second["handle"])},
       {Refusal::wrong_state,
-       with(on_handle("ue response", first["handle"]), "security-verify", "")},
+       with(with(on_handle("ue response", first["handle"]), "security-verify", ""),
+            "security-client", "")},
   };
 }
 
@@ -174,6 +177,7 @@ TEST_F(UeCommandsTest, EndASetWhoseHeadersAreNotRepeated) {
     const Json offered = challenged(register_request());
     Json request = on_handle("ue response", offered["handle"]);
     request["security-verify"] = offered["security-server"];
+    request["security-client"] = register_request()["security-client"];
     request[row.key] = row.header;
     EXPECT_EQ(pcscf.code(request), refusal_info(row.refusal).code) << request;
     EXPECT_EQ(pcscf.code(on_handle("ue show", offered["handle"])), "unknown_handle");
@@ -203,7 +207,8 @@ TEST_F(UeCommandsTest, RefuseInTheRoleOfAUe) {
   EXPECT_EQ(ue.code(with(request, "security-verify", offer(kNumbers))), "not_for_role");
   const Json offered = ue.ask(request);
   EXPECT_EQ(ue.code(challenge_request(offered["handle"])), "not_for_role");
-  EXPECT_EQ(ue.code(with(on_handle("ue response", offered["handle"]), "security-verify", "")),
+  EXPECT_EQ(ue.code(with(with(on_handle("ue response", offered["handle"]), "security-verify", ""),
+                         "security-client", "")),
             "not_for_role");
   EXPECT_EQ(ue.code(with(challenge_request(offered["handle"]), "security-server", "tls")),
             "unacceptable_proposal");

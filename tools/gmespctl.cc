@@ -44,7 +44,7 @@ Commands (N is decimal or 0x...; [ ] may be left out):
                [contact ADDR] [over H] [security-verify 'HEADER']
                [selector strict|ports-of-set]
   ue challenge handle H ck K ik K [security-server 'HEADER']
-  ue response  handle H security-verify 'HEADER' [security-client 'HEADER']
+  ue response  handle H security-verify 'HEADER' security-client 'HEADER'
   ue ok        handle H expires S [impu U]...   before the 200 OK leaves; 0: it ends
   ue fail      handle H reason user_authentication|network_authentication|
                synchronisation|unacceptable|timeout|other

@@ -17,6 +17,11 @@ void check_identity(std::string_view identity) {
   if (identity.empty() || identity.size() > kMaxIdentityBytes) {
     throw Refused(Refusal::too_many_identities);
   }
+  // What RFC 3261 25.1 lets into a URI; and what lists and events can repeat as it is.
+  const auto visible = [](char c) { return c > ' ' && c < 0x7f; };
+  if (!std::ranges::all_of(identity, visible)) {
+    throw Refused(Refusal::invalid_value, "an identity is visible ASCII");
+  }
 }
 
 void check_identities(std::span<const std::string_view> impus) {
@@ -190,7 +195,12 @@ SetEnd Registrar::own_end(const RegisterCall& call, const SetEnd& peer) {
     own.port_c = free_ue_port(call.ue, own.port_s);
   }
   own.spi_c = take_spi(peer, registration);
-  own.spi_s = take_spi(peer, registration);
+  try {
+    own.spi_s = take_spi(peer, registration);
+  } catch (const Refused&) {
+    spis_.release(own.spi_c, clock_());
+    throw;
+  }
   return own;
 }
 
@@ -322,8 +332,8 @@ bool Registrar::response(SetHandle handle, const SecurityAgreement* verify,
   SaSet& set = sets_[index];
   if (role_ != Role::pcscf) throw Refused(Refusal::not_for_role, "SM7 comes to the P-CSCF");
   if (set.state != SetState::temporary) throw wrong_state(set);
-  const bool verified = verify == nullptr || repeats(*verify, agreement(set.ours));
-  const bool same_client = client == nullptr || repeats(*client, agreement(set.theirs));
+  const bool verified = verify != nullptr && repeats(*verify, agreement(set.ours));
+  const bool same_client = client != nullptr && repeats(*client, agreement(set.theirs));
   if (!verified || !same_client) {
     begin_delete(index, SetEventKind::deleted);  // INT-67
     throw Refused(verified ? Refusal::client_mismatch : Refusal::verify_mismatch);

@@ -49,8 +49,8 @@ struct RegisterCall {
   std::string_view impi = {};
   std::span<const std::string_view> impus = {};
   std::optional<Address> contact = {};  // of the Contact header: must be ue (INT-42)
-  SetHandle over = kNoSet;         // the set that protected this REGISTER; kNoSet: it came in clear
-  std::optional<SelectorRule> selector = {};       // else as configured
+  SetHandle over = kNoSet;  // the set that protected this REGISTER; kNoSet: it came in clear
+  std::optional<SelectorRule> selector = {};  // else as configured
   const SecurityAgreement* client = nullptr;  // role pcscf: Security-Client
   const SecurityAgreement* verify =
       nullptr;  // with `over`: Security-Verify, compared when given (JNT-5)
@@ -116,7 +116,8 @@ class Registrar {
   // (INT-66).
   void challenge(SetHandle handle, ImsKey ck, ImsKey ik, const SecurityAgreement* server, Done done)
       ON(control_thread);
-  // Role pcscf: SM7 has come over `handle`. Answers whether its suite encrypts (PRS-11); that it is
+  // Role pcscf: SM7 has come over `handle`; nullptr: without that header, which is a mismatch.
+  // Answers whether its suite encrypts (PRS-11); that it is
   // integrity protected goes without saying (INT-58). A mismatch ends the set (INT-67): Refused
   // says which header differs.
   bool response(SetHandle handle, const SecurityAgreement* verify, const SecurityAgreement* client)
@@ -199,7 +200,7 @@ class Registrar {
   void retire(SetIndex index);
   void begin_delete(SetIndex index, SetEventKind end) ON(control_thread);
   void delete_sas(SetIndex index) ON(control_thread);
-  void forget(SetIndex index);
+  void forget(SetIndex index) ON(control_thread);
   void set_state(SaSet& set, SetState state);
   SetView view_of(SetIndex index) const;
   void set_deadline(SetIndex index, When deadline);

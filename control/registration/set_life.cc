@@ -94,8 +94,10 @@ void Registrar::retire(SetIndex index) {
 
 // True: there is more to do.
 bool Registrar::tick() {
-  return timers_.advance(clock_().count(), kDeadlinesPerTick,
-                         [this](uint32_t index) ON(control_thread) { on_deadline(index); });
+  return timers_.advance(clock_().count(), kDeadlinesPerTick, [this](uint32_t index) {
+    const AssumeRole role(control_thread);  // clang carries no role into a lambda
+    on_deadline(index);
+  });
 }
 
 void Registrar::on_deadline(SetIndex index) {
