@@ -29,7 +29,9 @@ struct ModelSet {
   SetState state = SetState::offered;
   int64_t deadline = 0;
   bool checked = false;
+  bool authenticated = false;
   bool in_use = false;
+  SetHandle carrier = kNoSet;
   SetHandle over = kNoSet;
   SecurityAgreement client;
 };
@@ -144,12 +146,14 @@ class ModelRun {
     set.phone = *rc::gen::inRange<size_t>(0, kPhones);
     std::vector<Pair> overs{{}};
     for (const ModelSet* one : model_.of(set.phone)) {
-      if (one->state == SetState::established || one->state == SetState::old) {
-        overs.push_back(one->pair);
-      }
+      if (one->authenticated || one->state == SetState::temporary) overs.push_back(one->pair);
     }
     const Pair over = *rc::gen::elementOf(overs);
-    set.over = over.pcscf;
+    set.carrier = set.over = over.pcscf;
+    for (const ModelSet* one : model_.of(set.phone)) {
+      const bool carries = one->pair.pcscf == over.pcscf && one->state == SetState::temporary;
+      if (carries) set.over = one->over;
+    }
     if (model_.lasting(set.phone) >= kMaxSets) {
       bool refused = false;
       try {
@@ -194,10 +198,14 @@ class ModelRun {
     });
     set.state = SetState::temporary;
     set.deadline = now() + kAwaitAuth_ms;
-    const SetHandle own = set.pair.pcscf;
-    const size_t phone = set.phone;
+    const ModelSet own = set;
+    for (ModelSet* one : model_.of(set.phone)) {
+      const bool carries = one->pair.pcscf == own.carrier && one->state == SetState::temporary;
+      if (carries) model_.retire(*one, now());
+    }
     model_.drop([&](const ModelSet& one) {  // PUB-01
-      return one.phone == phone && one.state == SetState::temporary && one.pair.pcscf != own;
+      return one.phone == own.phone && one.state == SetState::temporary &&
+             one.pair.pcscf != own.pair.pcscf;
     });
   }
 
@@ -235,6 +243,7 @@ class ModelRun {
       if (one->state == SetState::established) set.deadline = std::max(set.deadline, one->deadline);
     }
     set.state = SetState::established;
+    set.authenticated = true;
     const ModelSet kept = set;
     model_.drop([&](const ModelSet& one) {  // PUB-03
       return one.phone == kept.phone && one.state != SetState::offered &&
@@ -258,7 +267,7 @@ class ModelRun {
   }
 
   void refresh(ModelSet& set) ON(control_thread) {
-    const bool may = set.state == SetState::established || set.state == SetState::old;
+    const bool may = set.authenticated;
     bool refused = false;
     try {
       lab_.pcscf.registrar.refresh(set.pair.pcscf, 600);
@@ -292,9 +301,8 @@ class ModelRun {
     agrees(std::nullopt, [&](Registrar::Done done) ON(control_thread) {
       lab_.pcscf.registrar.remove(set.pair.pcscf, false, at_once, std::move(done));
     });
-    model_.drop([&](const ModelSet& one) {
-      return one.phone == phone && (at_once || one.state == SetState::offered);
-    });
+    model_.drop(
+        [&](const ModelSet& one) { return one.phone == phone && (at_once || !one.authenticated); });
     for (ModelSet* one : model_.of(phone)) model_.retire(*one, now());
   }
 

@@ -348,6 +348,64 @@ TEST(RegistrarTest, OkWithoutALifetimeIsADeregistration) {
   EXPECT_TRUE(lab.request_down(last));
 }
 
+// SM12, DESIGN 4: also the 200 OK of a deregistration leaves over the set that its REGISTER came
+// over, if the one before has the same ports.
+TEST(RegistrarTest, TheLastOkLeavesOverTheNewSet) {
+  const AssumeRole role(control_thread);
+  RegistrarConfig config;
+  config.port_pc = {5062};
+  GmLab lab(config);
+  SetHandle set = kNoSet;
+  for (const uint32_t spi : {1001u, 2001u}) {
+    const SecurityAgreement client =
+        security_client(config.negotiation, {spi, spi + 1, 41000, 41001});
+    RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = kImpi, .over = set};
+    call.client = &client;
+    set = lab.pcscf.registrar.registered(call).handle;
+    const auto ck = test_key(spi), ik = test_key(spi + 1);
+    lab.pcscf.registrar.challenge(set, ImsKey(ck), ImsKey(ik), nullptr, [](auto) {});
+    lab.pcscf.settle();
+    lab.answer(set, client);
+    lab.ok_at_pcscf({kNoSet, set}, spi == 1001 ? 600 : 0);
+  }
+  lab.goes_down(lab.pcscf.registrar.view(set), 5062, 41001);
+  EXPECT_EQ(lab.wire_spi, Spi{2002});
+}
+
+// PUB-01, JNT-3: SM7 is answered by another challenge. Its 401 goes over the set that SM7 came
+// over; at the end the set of the first REGISTER stays, and no other.
+TEST(RegistrarTest, ASecondChallengeBelongsToTheSameAuthentication) {
+  const AssumeRole role(control_thread);
+  GmLab lab;
+  const Pair established = lab.enrol();
+  const Pair first = lab.offer({}, established);
+  lab.challenge(first);
+  EXPECT_TRUE(lab.respond(first));
+  const Pair second = lab.offer({}, first);
+  lab.challenge(second);
+  EXPECT_EQ(lab.pcscf.state(first.pcscf), SetState::old);
+  EXPECT_TRUE(lab.request_down(first)) << "the 401";
+  EXPECT_TRUE(lab.respond(second));
+  lab.ok_at_pcscf(second);
+  EXPECT_FALSE(lab.pcscf.knows(first.pcscf));
+  EXPECT_TRUE(lab.pcscf.knows(established.pcscf));
+  EXPECT_TRUE(lab.request_down(second));
+}
+
+// INT-62: a set that failed carries its 403 and is trusted for nothing else.
+TEST(RegistrarTest, WhatFailedIsNeverTrusted) {
+  const AssumeRole role(control_thread);
+  GmLab lab;
+  const Pair set = lab.offer();
+  lab.challenge(set);
+  lab.respond(set);
+  lab.pcscf.registrar.fail(set.pcscf, FailReason::user_authentication, [](auto) {});
+  EXPECT_THROW(lab.pcscf.registrar.refresh(set.pcscf, 600), Refused);
+  EXPECT_THROW(lab.offer({}, {kNoSet, set.pcscf}), Refused);
+  const uint16_t port = lab.pcscf.registrar.view(set.pcscf).ue.port_c;
+  EXPECT_THROW(lab.pcscf.registrar.check({kUe4, port, 0}, kImpi, "", {}), Refused);
+}
+
 // Network-initiated removal, at once: answered when the workers have forgotten all of it.
 TEST(RegistrarTest, RemovalAtOnceAnswersWhenAllIsGone) {
   const AssumeRole role(control_thread);

@@ -58,11 +58,12 @@ TEST(SpiAllocator, EveryNumberOfTheRangeIsGivenOnceAndThenNone) {
 
 // PRS-08: unlike any SPI that the UE sent; R19: unlike that of any SA of the box.
 TEST(SpiAllocator, AvoidsTheUesAndThoseInUse) {
+  constexpr std::array kTheirs{Spi{500}, Spi{503}};
   for (int i = 0; i < 100; ++i) {
     SpiAllocator allocator(
         SpiRange{500, 503}, kQuarantine, [](Spi spi) { return spi == Spi{502}; }, 4, 4);
-    EXPECT_EQ(allocator.take({500, 503}, {}), Spi{501});
-    EXPECT_FALSE(allocator.take({500, 503}, {}));
+    EXPECT_EQ(allocator.take(kTheirs, {}), Spi{501});
+    EXPECT_FALSE(allocator.take(kTheirs, {}));
   }
 }
 
@@ -122,7 +123,7 @@ TEST(SpiAllocator, NeverGivesOneThatSomebodyHasOrHadAMomentAgo) {
       }
       while (!resting.empty() && resting.front().second <= now) resting.pop_front();
       const auto avoided = *rc::gen::inRange<uint32_t>(300, 316);
-      const auto spi = allocator.take({avoided, 7}, now);
+      const auto spi = allocator.take(std::array{Spi{avoided}, Spi{7}}, now);
       if (!spi) continue;
       RC_ASSERT(number(*spi) != avoided);
       RC_ASSERT(!box.contains(number(*spi)));

@@ -8,6 +8,7 @@
 #include <openssl/params.h>
 
 #include <array>
+#include <optional>
 #include <vector>
 
 namespace gmesp {
@@ -20,11 +21,14 @@ KeyBytes key(uint32_t n) {
   std::memcpy(bytes.data() + 5, &n, sizeof n);
   return bytes;
 }
-bool add(UsedKeys& used, uint32_t ck, uint32_t ik) { return used.add(key(ck), key(ik)); }
+std::optional<KeyPrint> take(UsedKeys& used, uint32_t ck, uint32_t ik) {
+  return used.take(key(ck), key(ik));
+}
+bool add(UsedKeys& used, uint32_t ck, uint32_t ik) { return take(used, ck, ik).has_value(); }
 
 // R17, SPEC 7.4: never re-install a set with the same CK and IK.
 TEST(UsedKeys, APairIsTakenOnce) {
-  UsedKeys used(100);
+  UsedKeys used(100, 100);
   EXPECT_TRUE(add(used, 1, 2));
   EXPECT_FALSE(add(used, 1, 2));
   EXPECT_TRUE(add(used, 2, 1));
@@ -34,31 +38,33 @@ TEST(UsedKeys, APairIsTakenOnce) {
 }
 
 TEST(UsedKeys, WhatWasNotInstalledMayComeAgain) {
-  UsedKeys used(100);
+  UsedKeys used(100, 100);
   EXPECT_TRUE(add(used, 1, 1));
-  EXPECT_TRUE(add(used, 2, 2));
-  used.forget_last();
-  used.forget_last();  // only the last one
+  const auto print = take(used, 2, 2);
+  ASSERT_TRUE(print);
+  EXPECT_FALSE(add(used, 2, 2));
+  used.forget(*print);
   EXPECT_FALSE(add(used, 1, 1));
   EXPECT_TRUE(add(used, 2, 2));
 }
 
-TEST(UsedKeys, BeyondTheCapacityTheOldestAreForgotten) {
+// However many come and go meanwhile, the keys of a set that lives are not taken again.
+TEST(UsedKeys, OfThoseThatHaveGoneTheOldestAreForgotten) {
   constexpr uint32_t kCapacity = 1000;
-  UsedKeys used(kCapacity);
+  UsedKeys used(kCapacity, 10);
+  ASSERT_TRUE(add(used, 0, 1));
   for (uint32_t i = 0; i < 5 * kCapacity; ++i) {
-    ASSERT_TRUE(add(used, i, i));
-    if (i % 7 == 0) {
-      used.forget_last();
-      ASSERT_TRUE(add(used, i, i));
-    }
+    const auto print = take(used, i, i);
+    ASSERT_TRUE(print);
+    used.retire(*print);
   }
+  EXPECT_FALSE(add(used, 0, 1));
   for (uint32_t i = 4 * kCapacity; i < 5 * kCapacity; ++i) ASSERT_FALSE(add(used, i, i)) << i;
   EXPECT_TRUE(add(used, 4 * kCapacity - 1, 4 * kCapacity - 1));
 }
 
 TEST(UsedKeys, AMillionPairsAreAllDifferent) {
-  UsedKeys used(1000000);
+  UsedKeys used(1, 1000000);
   for (uint32_t i = 0; i < 1000000; ++i) ASSERT_TRUE(add(used, i, ~i));
   for (uint32_t i = 0; i < 1000000; ++i) ASSERT_FALSE(add(used, i, ~i));
 }

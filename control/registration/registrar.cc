@@ -4,14 +4,10 @@
 #include "control/registration/registrar.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 namespace gmesp {
 namespace {
-
-constexpr uint16_t kSipPort = 5060;
-constexpr uint16_t kSipsPort = 5061;
 
 void check_identity(std::string_view identity) {
   if (identity.empty() || identity.size() > kMaxIdentityBytes) {
@@ -66,7 +62,7 @@ Registrar::Registrar(const RegistrarConfig& config, SaManager& sas, Clock clock)
       spis_(
           role_, std::chrono::seconds(config.spi_quarantine_s),
           [&sas](Spi spi) { return sas.has_inbound(spi); }, 2 * config.capacity),
-      used_keys_(2 * config.capacity),
+      used_keys_(2 * config.capacity, config.capacity),
       timers_(config.capacity, clock_().count()) {
   sas_.on_set_news([this](SetIndex set, SaHandle sa, SaNews news)
                        ON(control_thread) { on_news(set, sa, news); });
@@ -80,18 +76,10 @@ SetIndex Registrar::find(SetHandle handle) const {
 
 // SM1, at the P-CSCF when it has come, at the UE before it leaves.
 RegisterAnswer Registrar::registered(const RegisterCall& call) {
-  check_identity(call.impi);
-  check_identities(call.impus);
-  if (call.ue.is_v4() != call.pcscf.is_v4()) throw Refused(Refusal::address_families_differ);
-  if (call.contact && !(*call.contact == call.ue)) throw Refused(Refusal::contact_differs);
-  if (call.over != kNoSet) check_over(call);
-  const bool offers = role_ == Role::ue;
-  if (offers == (call.client != nullptr)) {
-    throw Refused(Refusal::not_for_role, "role pcscf takes Security-Client, role ue makes it");
-  }
+  check_call(call);
   std::optional<Choice> choice;
-  SetEnd peer;
-  if (!offers) {
+  SetEnd peer{.address = role_ == Role::ue ? call.pcscf : call.ue};
+  if (role_ == Role::pcscf) {
     choice = choose_ours_first(config_.negotiation, *call.client);
     if (!choice) throw Refused(Refusal::unacceptable_proposal);
     peer = end_of(call.ue, choice->theirs);
@@ -104,17 +92,11 @@ RegisterAnswer Registrar::registered(const RegisterCall& call) {
 
   drop_oldest_offer(call.impi);
   const SetIndex index = sets_.add(call.impi);
+  fill(index, call, own, peer);
   SaSet& set = sets_[index];
-  set.ue = offers ? own : peer;
-  set.pcscf = offers ? SetEnd{.address = call.pcscf} : own;
-  set.form = config_.form;
-  set.selector = call.selector.value_or(config_.selector);
-  set.over = call.over;
-  set.impus = texts(call.impus);
-  set.created_ms = now();
   const OwnNumbers numbers{static_cast<uint32_t>(own.spi_c), static_cast<uint32_t>(own.spi_s),
                            own.port_c, own.port_s};
-  if (offers) {
+  if (role_ == Role::ue) {
     set.ours = elements(security_client(config_.negotiation, numbers));
     sets_.claim_ports(index);
   } else {
@@ -122,16 +104,46 @@ RegisterAnswer Registrar::registered(const RegisterCall& call) {
     set.theirs = elements(*call.client);
     set.ours = elements(security_server(config_.negotiation, *call.client, choice->suite, numbers));
   }
-  ++counts_[static_cast<size_t>(SetState::offered)];
-  // The other end's answer may take timer F.
-  set_deadline(index, set.created_ms + config_.grace().count());
   return {sets_.handle(index), agreement(set.ours), set.suite};
+}
+
+void Registrar::check_call(const RegisterCall& call) const {
+  check_identity(call.impi);
+  check_identities(call.impus);
+  if (call.ue.is_v4() != call.pcscf.is_v4()) throw Refused(Refusal::address_families_differ);
+  if (call.contact && !(*call.contact == call.ue)) throw Refused(Refusal::contact_differs);
+  if (call.over != kNoSet) check_over(call);
+  if ((role_ == Role::ue) == (call.client != nullptr)) {
+    throw Refused(Refusal::not_for_role, "role pcscf takes Security-Client, role ue makes it");
+  }
+}
+
+// INT-51. The other end's answer may take timer F.
+void Registrar::fill(SetIndex index, const RegisterCall& call, const SetEnd& own,
+                     const SetEnd& peer) {
+  SaSet& set = sets_[index];
+  set.ue = role_ == Role::ue ? own : peer;
+  set.pcscf = role_ == Role::ue ? peer : own;
+  set.form = config_.form;
+  set.selector = call.selector.value_or(config_.selector);
+  set.carrier = set.over = call.over;
+  if (call.over != kNoSet) {
+    // A second challenge to SM7: the authentication began with the set that SM1 went over.
+    const SaSet& carrier = sets_[find(call.over)];
+    if (carrier.state == SetState::temporary) set.over = carrier.over;
+  }
+  set.impus = texts(call.impus);
+  set.created_ms = now();
+  ++counts_[static_cast<size_t>(SetState::offered)];
+  set_deadline(index, set.created_ms + config_.grace().count());
 }
 
 // INT-31, INT-49a: what comes over a set is its registration's and from its address. JNT-5.
 void Registrar::check_over(const RegisterCall& call) const {
   const SaSet& set = sets_[find(call.over)];
-  if (set.state != SetState::established && set.state != SetState::old) throw wrong_state(set);
+  if (set.state == SetState::offered || (set.state == SetState::old && !set.authenticated)) {
+    throw wrong_state(set);
+  }
   if (set.registration->impi != call.impi) throw Refused(Refusal::other_impi);
   if (!(set.ue.address == call.ue) || !(set.pcscf.address == call.pcscf)) {
     throw Refused(Refusal::address_differs);
@@ -153,7 +165,7 @@ void Registrar::check_peer(const SetEnd& peer, const SetEnd& own) const {
     throw Refused(Refusal::port_clash);
   }
   for (const uint16_t port : {peer.port_c, peer.port_s}) {
-    if (port == kSipPort || port == kSipsPort) throw Refused(Refusal::port_clash);
+    if (is_sip_port(port)) throw Refused(Refusal::port_clash);
   }
 }
 
@@ -178,82 +190,6 @@ void Registrar::check_room(const Registration* registration, const SaSet* beside
   if (sets >= config_.max_sets) throw Refused(Refusal::too_many_sets);
 }
 
-SetEnd Registrar::own_end(const RegisterCall& call, const SetEnd& peer) {
-  const Registration* const registration = sets_.find(call.impi);
-  SetEnd own;
-  if (role_ == Role::pcscf) {
-    own.address = call.pcscf;
-    own.port_s = config_.port_ps;
-    // INT-32: in the other forms one port takes everything.
-    own.port_c = config_.form == SetForm::published ? next_port_pc(registration) : config_.port_ps;
-  } else {
-    own.address = call.ue;
-    // port_us stays while the UE is registered, port_uc changes with each set (SPEC 7.1).
-    const bool stays =
-        registration != nullptr && sets_[registration->sets.back()].ue.address == call.ue;
-    own.port_s = stays ? sets_[registration->sets.back()].ue.port_s : free_ue_port(call.ue, 0);
-    own.port_c = free_ue_port(call.ue, own.port_s);
-  }
-  own.spi_c = take_spi(peer, registration);
-  try {
-    own.spi_s = take_spi(peer, registration);
-  } catch (const Refused&) {
-    spis_.release(own.spi_c, clock_());
-    throw;
-  }
-  return own;
-}
-
-// PRS-08: unlike every SPI that this UE has sent; all its sets count, not this offer alone.
-Spi Registrar::take_spi(const SetEnd& peer, const Registration* registration) {
-  const auto sent_before = [&](Spi spi) {
-    if (registration == nullptr) return false;
-    return std::ranges::any_of(registration->sets, [&](SetIndex index) {
-      const SaSet& set = sets_[index];
-      const SetEnd& other = role_ == Role::pcscf ? set.ue : set.pcscf;
-      return spi == other.spi_c || spi == other.spi_s;
-    });
-  };
-  const Milliseconds now = clock_();
-  std::optional<Spi> spi;
-  do {
-    spi = spis_.take({static_cast<uint32_t>(peer.spi_c), static_cast<uint32_t>(peer.spi_s)}, now);
-    if (!spi) throw Refused(Refusal::spis_exhausted);
-  } while (sent_before(*spi));
-  return *spi;
-}
-
-// The next in turn that none of the UE's sets has: so old and new set differ for the SIP layer.
-uint16_t Registrar::next_port_pc(const Registration* registration) const {
-  const std::vector<uint16_t>& ports = config_.port_pc;
-  if (registration == nullptr) return ports.front();
-  const auto last =
-      std::ranges::find(ports, sets_[registration->sets.back()].pcscf.port_c) - ports.begin();
-  const auto in_turn = [&](size_t i) {
-    return ports[(static_cast<size_t>(last) + i) % ports.size()];
-  };
-  for (size_t i = 1; i <= ports.size(); ++i) {
-    const auto has_it = [&](SetIndex index) { return sets_[index].pcscf.port_c == in_turn(i); };
-    if (std::ranges::none_of(registration->sets, has_it)) return in_turn(i);
-  }
-  return in_turn(1);
-}
-
-// INT-46: random from a large range, in nobody's table.
-uint16_t Registrar::free_ue_port(const Address& ue, uint16_t besides) const {
-  static thread_local std::mt19937 random{std::random_device{}()};
-  const unsigned ports = config_.ue_port_last - config_.ue_port_first + 1u;
-  const unsigned start = std::uniform_int_distribution<unsigned>(0, ports - 1)(random);
-  for (unsigned i = 0; i < ports; ++i) {
-    const auto port = static_cast<uint16_t>(config_.ue_port_first + (start + i) % ports);
-    if (port != besides && port != kSipPort && port != kSipsPort &&
-        sets_.owner(ue, port) == nullptr) {
-      return port;
-    }
-  }
-  throw Refused(Refusal::no_port_left);
-}
-
 // REGISTERs in clear cost nothing to send: an IMPI has as many offers as it may have sets, and the
 // oldest makes way.
 void Registrar::drop_oldest_offer(std::string_view impi) {
@@ -274,55 +210,65 @@ void Registrar::challenge(SetHandle handle, ImsKey ck, ImsKey ik, const Security
   const SetIndex index = find(handle);
   SaSet& set = sets_[index];
   if (set.state != SetState::offered || set.step != SetStep::none) throw wrong_state(set);
-  accept_server(index, server);
-  check_ports_free(set.registration->impi, set.ue);
-  check_room(set.registration, &set);
-  if (!used_keys_.add(ck, ik)) throw Refused(Refusal::key_already_used);
-  try {
-    install(index, ck, ik);
-  } catch (const Refused&) {
-    used_keys_.forget_last();
-    throw;
-  }
-  set.waiting = completion(std::move(done));
-  if (!set.owns_ports) sets_.claim_ports(index);
-  // PUB-01: a new challenge ends what an earlier one has left behind.
-  const std::vector<SetIndex> all = set.registration->sets;
-  for (const SetIndex other : all) {
-    const SaSet& earlier = sets_[other];
-    const bool begun = earlier.state == SetState::temporary || earlier.step == SetStep::installing;
-    if (other != index && begun) begin_delete(other, SetEventKind::deleted);
-  }
-}
-
-// Role ue: the P-CSCF's numbers and its choice (INT-55).
-void Registrar::accept_server(SetIndex index, const SecurityAgreement* server) {
   if ((server != nullptr) != (role_ == Role::ue)) {
     throw Refused(Refusal::not_for_role, "role ue takes Security-Server, role pcscf makes it");
   }
-  if (server == nullptr) return;
-  SaSet& set = sets_[index];
-  const std::optional<Choice> choice = choose_theirs_first(config_.negotiation, *server);
+  Agreed agreed{set.suite, set.pcscf};
+  if (server != nullptr) agreed = accept_server(index, *server);
+  check_ports_free(set.registration->impi, set.ue);
+  check_room(set.registration, &set);
+  const std::optional<KeyPrint> print = used_keys_.take(ck, ik);
+  if (!print) throw Refused(Refusal::key_already_used);
+  try {
+    install(index, agreed, ck, ik);
+  } catch (const Refused&) {
+    used_keys_.forget(*print);
+    throw;
+  }
+  set.key_print = *print;
+  if (server != nullptr) set.theirs = elements(*server);
+  set.waiting = completion(std::move(done));
+  if (!set.owns_ports) sets_.claim_ports(index);
+  end_earlier_challenges(index);
+}
+
+// Role ue: the P-CSCF's numbers and its choice (INT-55).
+Registrar::Agreed Registrar::accept_server(SetIndex index, const SecurityAgreement& server) {
+  const SaSet& set = sets_[index];
+  const std::optional<Choice> choice = choose_theirs_first(config_.negotiation, server);
   if (!choice) {
     begin_delete(index, SetEventKind::deleted);  // INT-66
     throw Refused(Refusal::unacceptable_proposal);
   }
   const SetEnd peer = end_of(set.pcscf.address, choice->theirs);
   check_peer(peer, set.ue);
-  set.pcscf = peer;
-  set.suite = choice->suite;
-  set.theirs = elements(*server);
+  return {choice->suite, peer};
 }
 
-void Registrar::install(SetIndex index, ImsKey ck, ImsKey ik) {
+void Registrar::install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey ik) {
   SaSet& set = sets_[index];
-  const SetPlan plan(set.form, set.selector, role_, set.ue, set.pcscf);
-  const EspKeys keys = expand(*set.suite, ck, ik, config_.sha1_key);
+  const SetPlan plan(set.form, set.selector, role_, set.ue, agreed.pcscf);
+  const EspKeys keys = expand(*agreed.suite, ck, ik, config_.sha1_key);
   const size_t count = plan.sas().size();
-  set.keys = sas_.install_set(plan.sas(), *set.suite, keys, index, std::span(set.sas).first(count));
-  set.has_keys = true;
+  set.keys =
+      sas_.install_set(plan.sas(), *agreed.suite, keys, index, std::span(set.sas).first(count));
+  set.suite = agreed.suite;
+  set.pcscf = agreed.pcscf;
   set.sa_count = set.unanswered = static_cast<uint8_t>(count);
   set.step = SetStep::installing;
+}
+
+// PUB-01: a new challenge ends what an earlier one has left behind. The set that its REGISTER came
+// over carries the 401 first.
+void Registrar::end_earlier_challenges(SetIndex index) {
+  const std::vector<SetIndex> all = sets_[index].registration->sets;
+  for (const SetIndex other : all) {
+    const SaSet& earlier = sets_[other];
+    const bool begun = earlier.state == SetState::temporary || earlier.step == SetStep::installing;
+    if (other == index || !begun) continue;
+    sets_.handle(other) == sets_[index].carrier ? retire(other)
+                                                : begin_delete(other, SetEventKind::deleted);
+  }
 }
 
 // SM7 (INT-57, PRS-10): bidding down shows here.
@@ -352,9 +298,24 @@ void Registrar::ok(SetHandle handle, uint32_t expires_s, Done done,
     throw Refused(Refusal::wrong_state, "no response has been checked");
   }
   check_identities(impus);
-  if (expires_s == 0) return remove(handle, false, false, std::move(done));
   if (!impus.empty()) set.impus = texts(impus);
-  When lifetime = now() + int64_t{expires_s} * 1000 + int64_t{config_.registration_grace_s} * 1000;
+  set.theirs.clear();
+  set.authenticated = true;
+  if (expires_s == 0) {
+    end_all(index, nullptr, false);
+  } else {
+    establish(index, expires_s);
+  }
+  // The 200 OK goes over this set in any case.
+  set.waiting = completion(std::move(done));
+  set.step = SetStep::promoting;
+  set.unanswered = set.sa_count;
+  for (size_t i = 0; i < set.sa_count; ++i) sas_.promote(set.sas[i]);
+}
+
+void Registrar::establish(SetIndex index, uint32_t expires_s) {
+  SaSet& set = sets_[index];
+  When lifetime = registered_until(expires_s);
   const std::vector<SetIndex> all = set.registration->sets;
   for (const SetIndex other : all) {
     const SaSet& earlier = sets_[other];
@@ -365,13 +326,12 @@ void Registrar::ok(SetHandle handle, uint32_t expires_s, Done done,
       begin_delete(other, SetEventKind::deleted);
     }
   }
-  set.theirs.clear();
   set_state(set, SetState::established);
   set_deadline(index, lifetime);
-  set.waiting = completion(std::move(done));
-  set.step = SetStep::promoting;
-  set.unanswered = set.sa_count;
-  for (size_t i = 0; i < set.sa_count; ++i) sas_.promote(set.sas[i]);
+}
+
+Registrar::When Registrar::registered_until(uint32_t expires_s) const {
+  return now() + (int64_t{expires_s} + config_.registration_grace_s) * 1000;
 }
 
 // INT-62 to 67, INT-75.
@@ -395,10 +355,9 @@ void Registrar::fail(SetHandle handle, FailReason reason, Done done) {
 void Registrar::refresh(SetHandle handle, uint32_t expires_s) {
   const SetIndex index = find(handle);
   SaSet& set = sets_[index];
-  if (set.state != SetState::established && set.state != SetState::old) throw wrong_state(set);
+  if (!set.authenticated) throw wrong_state(set);
   if (expires_s == 0) throw Refused(Refusal::out_of_range, "expires is above 0: use ue delete");
-  const When lifetime =
-      now() + int64_t{expires_s} * 1000 + int64_t{config_.registration_grace_s} * 1000;
+  const When lifetime = registered_until(expires_s);
   set_deadline(index, set.state == SetState::old ? lifetime : std::max(lifetime, set.deadline_ms));
   set_state(set, SetState::established);
   if (!set.in_use) take_into_use(index);
@@ -417,15 +376,18 @@ void Registrar::refresh(SetHandle handle, uint32_t expires_s) {
 void Registrar::remove(SetHandle handle, bool only, bool now, Done done) {
   const SetIndex index = find(handle);
   CompletionRef removing = completion(std::move(done));
-  const std::vector<SetIndex> all =
-      only ? std::vector<SetIndex>{index} : sets_[index].registration->sets;
-  for (const SetIndex one : all) {
-    // An offer, or what is not installed yet, carries nothing that could still be on its way.
-    const bool serves =
-        sets_[one].state != SetState::offered && sets_[one].step != SetStep::installing;
-    now || !serves ? begin_remove(one, removing) : retire(one);
-  }
+  only ? end_one(index, removing, now) : end_all(index, removing, now);
   answer(removing);
+}
+
+void Registrar::end_all(SetIndex of, const CompletionRef& removing, bool now) {
+  const std::vector<SetIndex> all = sets_[of].registration->sets;
+  for (const SetIndex one : all) end_one(one, removing, now);
+}
+
+// What nobody was authenticated over carries nothing that could still be on its way.
+void Registrar::end_one(SetIndex index, const CompletionRef& removing, bool now) {
+  now || !sets_[index].authenticated ? begin_remove(index, removing) : retire(index);
 }
 
 void Registrar::remove_all(Done done) {

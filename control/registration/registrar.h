@@ -89,7 +89,7 @@ struct SetView {
   std::chrono::milliseconds age{};
   std::chrono::milliseconds left{};  // until the deadline
   std::vector<SaHandle> sas;         // for SaManager::query(): empty while offered
-  SecurityAgreement ours;            // empty once established: header to send
+  SecurityAgreement ours;            // what we said last: Security-Server, role ue -Client
 };
 
 // Where a packet came through, as the SIP layer sees it: its own socket and the packet's source.
@@ -176,19 +176,34 @@ class Registrar {
   using When = int64_t;  // monotonic milliseconds
   When now() const { return clock_().count(); }
 
+  // What both ends say when the keys come.
+  struct Agreed {
+    std::optional<Suite> suite;
+    SetEnd pcscf;
+  };
+
   // Calls (registrar.cc). All of them refuse before they change anything.
   SetIndex find(SetHandle handle) const;
+  void check_call(const RegisterCall& call) const;
   void check_over(const RegisterCall& call) const;
   void check_peer(const SetEnd& peer, const SetEnd& own) const;
   void check_ports_free(std::string_view impi, const SetEnd& ue) const;
   void check_room(const Registration* registration, const SaSet* besides) const;
+  void fill(SetIndex index, const RegisterCall& call, const SetEnd& own, const SetEnd& peer);
+  void drop_oldest_offer(std::string_view impi) ON(control_thread);
+  Agreed accept_server(SetIndex index, const SecurityAgreement& server) ON(control_thread);
+  void install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey ik) ON(control_thread);
+  void end_earlier_challenges(SetIndex index) ON(control_thread);
+  void establish(SetIndex index, uint32_t expires_s) ON(control_thread);
+  When registered_until(uint32_t expires_s) const;
+  void end_all(SetIndex of, const CompletionRef& removing, bool now) ON(control_thread);
+  void end_one(SetIndex index, const CompletionRef& removing, bool now) ON(control_thread);
+
+  // Own numbers (own_numbers.cc).
   SetEnd own_end(const RegisterCall& call, const SetEnd& peer);
   Spi take_spi(const SetEnd& peer, const Registration* registration);
   uint16_t next_port_pc(const Registration* registration) const;
-  uint16_t free_ue_port(const Address& ue, uint16_t besides) const;
-  void drop_oldest_offer(std::string_view impi) ON(control_thread);
-  void accept_server(SetIndex index, const SecurityAgreement* server) ON(control_thread);
-  void install(SetIndex index, ImsKey ck, ImsKey ik) ON(control_thread);
+  uint16_t free_ue_port(const Address& ue, uint16_t besides);
 
   // Life (set_life.cc).
   void on_news(SetIndex index, SaHandle sa, SaNews news) ON(control_thread);
@@ -215,6 +230,7 @@ class Registrar {
   SetTable sets_;
   SpiAllocator spis_;
   UsedKeys used_keys_;
+  RandomNumbers random_;
   TimerWheel timers_;
   std::array<size_t, 4> counts_{};
   uint32_t reconcile_sessions_ = 0;  // begun so far

@@ -18,7 +18,7 @@ namespace gmesp {
 
 enum class EspMode : uint8_t { transport, tunnel, udp_encapsulated_tunnel };
 
-// One "ipsec-3gpp" element. Trivially copyable: it travels in records of libgmesp's ring.
+// One "ipsec-3gpp" element.
 struct SecurityMechanism {
   static constexpr uint16_t kNoQ = 0xffff;
 

@@ -63,13 +63,13 @@ void Registrar::on_step_over(SetIndex index) {
 void Registrar::on_first_use(SetIndex index, SaHandle sa) {
   SaSet& set = sets_[index];
   if (set.registration == nullptr || !is_inbound(sa)) return;
-  if (set.state == SetState::established) {
-    const auto place = std::find(set.sas.begin(), set.sas.end(), sa) - set.sas.begin();
-    const bool since_ok = (set.promoted >> place & 1) != 0;
-    if (since_ok && !set.in_use) take_into_use(index);
-  } else if (!set.temporary_used && set.state != SetState::old) {
+  const auto place = std::find(set.sas.begin(), set.sas.end(), sa) - set.sas.begin();
+  const bool since_ok = (set.promoted >> place & 1) != 0;
+  if (!since_ok && !set.temporary_used) {
     set.temporary_used = true;
     tell(index, SetEventKind::temporary_used);
+  } else if (since_ok && !set.in_use && set.state == SetState::established) {
+    take_into_use(index);
   }
 }
 
@@ -142,7 +142,10 @@ void Registrar::delete_sas(SetIndex index) {
 // PUB-09: keys are wiped, SPIs rest (R19).
 void Registrar::forget(SetIndex index) {
   SaSet& set = sets_[index];
-  if (set.has_keys) sas_.release_keys(set.keys);
+  if (set.keys) {
+    sas_.release_keys(*set.keys);
+    used_keys_.retire(set.key_print);
+  }
   const SetEnd& own = role_ == Role::pcscf ? set.pcscf : set.ue;
   spis_.release(own.spi_c, clock_());
   spis_.release(own.spi_s, clock_());

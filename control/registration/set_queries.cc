@@ -20,26 +20,29 @@ constexpr FailReasonName kFailReasons[] = {
     {FailReason::other, "other"},
 };
 
-// The two legs of a set: its UE's client port with our server port, and the reverse (SPEC 0.1).
+// The legs of a set: its UE's client port with our server port, and the reverse (SPEC 0.1); in the
+// other forms our one port with every port that an SA of the set has.
 bool has_flow(const SaSet& set, const FlowEnds& flow) {
-  const bool client = flow.ue_port == set.ue.port_c;
+  const bool client = flow.ue_port == set.ue.port_c && set.form != SetForm::single_pair;
   const bool server = flow.ue_port == set.ue.port_s;
-  if (flow.pcscf_port == 0 || set.selector == SelectorRule::ports_of_set) return client || server;
-  if (set.form != SetForm::published)
-    return (client || server) && flow.pcscf_port == set.pcscf.port_s;
-  return (client && flow.pcscf_port == set.pcscf.port_s) ||
-         (server && flow.pcscf_port == set.pcscf.port_c);
+  const bool to_client = flow.pcscf_port == set.pcscf.port_c || flow.pcscf_port == 0;
+  const bool to_server = flow.pcscf_port == set.pcscf.port_s || flow.pcscf_port == 0;
+  const bool any_pair =
+      set.selector == SelectorRule::ports_of_set || set.form != SetForm::published;
+  if (any_pair) return (client || server) && (to_client || to_server);
+  return (client && to_server) || (server && to_client);
 }
 
-// Which of several sets with one flow is meant: established before temporary before old.
-int rank(SetState state) {
-  switch (state) {
+// Which of several sets with one flow is meant: established before temporary before old. 0: none
+// is, for an old set that never was authenticated carries a last answer and nothing else.
+int rank(const SaSet& set) {
+  switch (set.state) {
     case SetState::established:
       return 3;
     case SetState::temporary:
       return 2;
     case SetState::old:
-      return 1;
+      return set.authenticated ? 1 : 0;
     case SetState::offered:
       return 0;
   }
@@ -68,8 +71,8 @@ SetHandle Registrar::check(const FlowEnds& flow, std::string_view impi, std::str
   std::optional<SetIndex> found;
   for (const SetIndex index : registration->sets) {
     const SaSet& set = sets_[index];
-    if (rank(set.state) == 0 || !(set.ue.address == flow.ue) || !has_flow(set, flow)) continue;
-    if (!found || rank(set.state) >= rank(sets_[*found].state)) found = index;
+    if (rank(set) == 0 || !(set.ue.address == flow.ue) || !has_flow(set, flow)) continue;
+    if (!found || rank(set) >= rank(sets_[*found])) found = index;
   }
   if (!found) throw Refused(Refusal::no_such_flow);
   if (!impi.empty() && impi != registration->impi) throw Refused(Refusal::other_impi);
@@ -145,7 +148,7 @@ size_t Registrar::finish_reconcile(uint32_t session, Milliseconds grace) {
   for (SetIndex index = 0; index < sets_.places(); ++index) {
     const SaSet& set = sets_[index];
     if (set.registration == nullptr || set.reconciled == session) continue;
-    if (set.state == SetState::offered || set.created_ms > reconcile_began_) continue;
+    if (set.state == SetState::offered || set.created_ms >= reconcile_began_) continue;
     cut_deadline(index, grace);
     ++orphans;
   }

@@ -34,7 +34,6 @@ SetIndex SetTable::add(std::string_view impi) {
     found->second.impi = found->first;
   }
   SaSet& set = sets_[index];
-  set.taken = true;
   set.registration = &found->second;
   found->second.sets.push_back(index);
   return index;

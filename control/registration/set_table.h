@@ -19,6 +19,7 @@
 #include "control/registration/sa_set.h"
 #include "control/registration/security_agreement.h"
 #include "control/registration/set_event.h"
+#include "control/registration/used_keys.h"
 #include "control/sa_manager.h"
 
 namespace gmesp {
@@ -39,16 +40,15 @@ void answer(CompletionRef& completion, std::optional<Refusal> refusal = std::nul
 
 struct SaSet {
   uint32_t generation = 0;  // upper half of the handle; counts the sets that had this place
-  bool taken = false;
   SetState state{};
   SetStep step = SetStep::none;
   uint8_t unanswered = 0;  // SAs that a worker owes an answer about
   uint8_t sa_count = 0;    // SAs that exist
   uint8_t promoted = 0;    // bit per SA
   bool rejected = false;   // a worker did not take one of its SAs
-  bool has_keys = false;
   bool temporary_used = false;
   bool response_checked = false;
+  bool authenticated = false;  // ok() has come: what it says is trusted, also when it is old
   bool in_use = false;
   bool owns_ports = false;
   SetForm form{};
@@ -57,12 +57,14 @@ struct SaSet {
   SetEventKind end{};  // what is told when it is gone
   SetEnd ue;
   SetEnd pcscf;
-  SetHandle over = kNoSet;
+  SetHandle carrier = kNoSet;  // the set that its REGISTER, and so its 401, went over
+  SetHandle over = kNoSet;     // that protected the first REGISTER of this authentication (JNT-3)
   int64_t created_ms = 0;
   int64_t deadline_ms = 0;
   uint32_t reconciled = 0;  // session that named it last
   std::array<SaHandle, SetPlan::kMaxSas> sas{};
-  SetKeys keys;
+  std::optional<SetKeys> keys;
+  KeyPrint key_print{};
   Registration* registration = nullptr;
   std::vector<std::string> impus;
   std::vector<SecurityMechanism> ours;    // what we sent: Security-Server or -Client
@@ -82,11 +84,10 @@ class SetTable {
   explicit SetTable(size_t capacity);
 
   bool full() const { return free_.empty() && sets_.size() >= capacity_; }
-  // The set nobody finds any more (registration == nullptr) waits for its workers.
   // A new set of this IMPI; not full().
   SetIndex add(std::string_view impi);
-  // Takes the set out of its registration and gives up its ports: nobody finds it by handle, IMPI
-  // or port any more. Its place stays taken until erase().
+  // Takes the set out of its registration (registration == nullptr from then on) and gives up its
+  // ports: nobody finds it by handle, IMPI or port any more. Its place stays taken until erase().
   void detach(SetIndex index);
   void erase(SetIndex index);
 

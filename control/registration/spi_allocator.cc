@@ -23,11 +23,11 @@ SpiAllocator::SpiAllocator(SpiRange range, Milliseconds quarantine, std::functio
       reserved_(expected),
       resting_(std::min(expected, most_quarantined)) {}
 
-std::optional<Spi> SpiAllocator::take(std::initializer_list<uint32_t> avoid, Milliseconds now) {
+std::optional<Spi> SpiAllocator::take(std::span<const Spi> avoid, Milliseconds now) {
   let_go(now);
   for (int i = 0; i < kTries; ++i) {
     const uint32_t spi = range_.first + random_.below(range_.last - range_.first + 1);
-    if (std::find(avoid.begin(), avoid.end(), spi) != avoid.end() || resting_.contains(spi) ||
+    if (std::find(avoid.begin(), avoid.end(), Spi{spi}) != avoid.end() || resting_.contains(spi) ||
         reserved_.contains(spi) || in_use_(Spi{spi})) {
       continue;
     }

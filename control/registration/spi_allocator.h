@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <initializer_list>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "control/registration/number_set.h"
@@ -42,9 +42,9 @@ class SpiAllocator {
   SpiAllocator(SpiRange range, Milliseconds quarantine, std::function<bool(Spi)> in_use,
                size_t expected, size_t most_quarantined);
 
-  // Reserved from now on. avoid: SPIs that the other end of this set uses (PRS-08). Nothing: the
+  // Reserved from now on. avoid: the SPIs that the other end uses (PRS-08). Nothing: the
   // range is exhausted (a bounded number of tries has failed).
-  std::optional<Spi> take(std::initializer_list<uint32_t> avoid, Milliseconds now);
+  std::optional<Spi> take(std::span<const Spi> avoid, Milliseconds now);
   // The SA is gone, or was never made. Nothing happens to an SPI that is not reserved.
   void release(Spi spi, Milliseconds now);
 

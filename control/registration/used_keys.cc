@@ -5,28 +5,22 @@
 
 namespace gmesp {
 
-UsedKeys::UsedKeys(size_t capacity) : prints_(capacity), ring_(capacity) {
+UsedKeys::UsedKeys(size_t capacity, size_t live) : prints_(capacity + live), gone_(capacity) {
   RandomNumbers random;
   key_ = {random.next(), random.next()};
 }
 
-bool UsedKeys::add(ImsKey ck, ImsKey ik) {
+std::optional<KeyPrint> UsedKeys::take(ImsKey ck, ImsKey ik) {
   const uint64_t print = fingerprint(ck, ik);
-  if (prints_.contains(print)) return false;
-  if (prints_.size() == ring_.size()) {
-    prints_.erase(ring_[oldest_]);
-    oldest_ = (oldest_ + 1) % ring_.size();
-  }
-  ring_[(oldest_ + prints_.size()) % ring_.size()] = print;
-  prints_.insert(print);
-  can_forget_ = true;
-  return true;
+  if (!prints_.insert(print)) return std::nullopt;
+  return KeyPrint{print};
 }
 
-void UsedKeys::forget_last() {
-  if (!can_forget_) return;
-  can_forget_ = false;
-  prints_.erase(ring_[(oldest_ + prints_.size() - 1) % ring_.size()]);
+void UsedKeys::retire(KeyPrint print) {
+  uint64_t& place = gone_[next_];
+  if (place != 0) prints_.erase(place);
+  place = static_cast<uint64_t>(print);
+  next_ = (next_ + 1) % gone_.size();
 }
 
 // Two pairs have one fingerprint in 2^64: among a million, one add() in 10^13 is refused for it.
