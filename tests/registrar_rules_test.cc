@@ -645,6 +645,20 @@ TEST_F(RegistrarRulesTest, PortsOfSetTakesAnyPairOfTheSet) {
   }
 }
 
+// INT-47: the UE takes a packet over the SA that is meant for it only: a P-CSCF that sends from
+// another port of the set is not heard.
+TEST_F(RegistrarRulesTest, TheUeChecksTheInboundSa) {
+  const AssumeRole role(control_thread);
+  RegistrarConfig generous;
+  generous.selector = SelectorRule::ports_of_set;
+  GmLab lab(kPlainConfig, generous);
+  const Pair set = lab.enrol();
+  const SetView view = lab.ue.registrar.view(set.ue);
+  EXPECT_TRUE(lab.goes_down(view, view.pcscf.port_c, view.ue.port_s));
+  EXPECT_FALSE(lab.goes_down(view, view.pcscf.port_s, view.ue.port_s));
+  EXPECT_EQ(lab.wire_spi, view.ue.spi_s) << "it left, and arrived";
+}
+
 // INT-44: with ports-of-set too, the P-CSCF's port tells the old set from the new one.
 TEST_F(RegistrarRulesTest, AFlowOfPortsOfSetLeadsToItsSet) {
   const AssumeRole role(control_thread);
