@@ -17,7 +17,11 @@ void answer(CompletionRef& completion, std::optional<Refusal> refusal) {
 
 // Random: handles of an engine that ran before mean nothing to this one.
 SetTable::SetTable(size_t capacity)
-    : capacity_(capacity), first_generation_(std::random_device{}() | 1) {}
+    : capacity_(capacity), first_generation_(std::random_device{}() | 1) {
+  // Growing at a million would stop everything for a tenth of a second.
+  registrations_.reserve(capacity / 2);
+  ports_.reserve(capacity);
+}
 
 SetIndex SetTable::add(std::string_view impi) {
   SetIndex index;
