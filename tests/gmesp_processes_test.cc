@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// libgmesp between processes: engines that start again, servers that fork, are many or are killed.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/client_lab.h"
+
+namespace gmesp {
+namespace {
+
+class GmespProcessesTest : public GmespClientTest {};
+
+// R16
+TEST_F(GmespProcessesTest, SaysThatTheEngineHasStartedAgain) {
+  Client client(path_, GMESP_EVENT_BIT(GMESP_EVENT_AUTHENTICATION_TIMEOUT));
+  const uint64_t handle = client.temporary(1);
+  stop();
+  uint64_t token = 0;
+  EXPECT_EQ(gmesp_submit_refresh(client.get(), handle, 1, &token), 0) << "not known yet";
+  Report report;
+  int got = gmesp_poll(client.get(), &report);
+  while (got == 1) got = gmesp_poll(client.get(), &report);
+  EXPECT_EQ(error_code(got), "disconnected");
+  EXPECT_EQ(error_code(gmesp_submit_refresh(client.get(), handle, 1, nullptr)), "disconnected");
+  EXPECT_EQ(error_code(gmesp_refresh(client.get(), 1, 1, kWaitMs, nullptr)), "disconnected");
+  EXPECT_EQ(error_code(gmesp_reconnect(client.get(), 100)), "no_engine");
+  start();
+  ASSERT_EQ(error_code(gmesp_reconnect(client.get(), kWaitMs)), "ok");
+  ASSERT_EQ(gmesp_poll(client.get(), &report), 1);
+  EXPECT_EQ(report.kind, static_cast<uint32_t>(GMESP_COMPLETION));
+  EXPECT_EQ(report.token, token);
+  EXPECT_EQ(error_code(report.error), "disconnected");
+  ASSERT_EQ(gmesp_poll(client.get(), &report), 1);
+  EXPECT_EQ(report.kind, static_cast<uint32_t>(GMESP_EVENT_ENGINE_RESTARTED));
+
+  const uint64_t there = client.temporary(2);
+  const uint64_t orphan = client.temporary(3);
+  const uint64_t believed[] = {handle + 1000, there};
+  ASSERT_EQ(gmesp_reconcile(client.get(), 0, believed, 2, kWaitMs, &report), 0);
+  ASSERT_EQ(report.count, 1u);
+  EXPECT_EQ(report.missing[0], handle + 1000);
+  ASSERT_EQ(gmesp_finish_reconcile(client.get(), report.session, 1, kWaitMs, &report), 0);
+  EXPECT_EQ(report.count, 1u) << "the orphan";
+  ASSERT_EQ(gmesp_wait(client.get(), kWaitMs, &report), 1) << "subscribed again by reconnect";
+  EXPECT_EQ(report.handle, orphan);
+}
+
+TEST_F(GmespProcessesTest, MarksEventsLostWhileItStaysConnected) {
+  Client client(path_);
+  ASSERT_EQ(gmesp_reconnect(client.get(), kWaitMs), 0);
+  Report report;
+  ASSERT_EQ(gmesp_poll(client.get(), &report), 1);
+  EXPECT_EQ(report.kind, static_cast<uint32_t>(GMESP_EVENT_OVERFLOW)) << "the same gmespd";
+}
+
+TEST_F(GmespProcessesTest, DoesNotServeAChildOfItsProcess) {
+  Client client(path_, GMESP_ALL_EVENTS);
+  client.temporary(1);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Report report;
+    bool right = gmesp_poll(client.get(), &report) == GMESP_EFORKED;
+    right &= gmesp_submit_refresh(client.get(), 1, 1, nullptr) == GMESP_EFORKED;
+    right &= gmesp_wait(client.get(), 0, &report) == GMESP_EFORKED;
+    right &= gmesp_reconnect(client.get(), 0) == GMESP_EFORKED;
+    right &= gmesp_refresh(client.get(), 1, 1, 0, nullptr) == GMESP_EFORKED;
+    gmesp_close(client.get());
+    Client own(path_);
+    right &= own.error == 0 && own.registered(7) != 0;
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  client.temporary(2);
+}
+
+TEST_F(GmespProcessesTest, ServesManyConnectionsAtOnce) {
+  std::vector<std::thread> threads;
+  std::atomic<int> done{0};
+  for (uint32_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      Client client(path_);
+      for (uint32_t i = 0; i < 100; ++i) {
+        done += client.established(t * 1000 + i) != 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(done, 400);
+}
+
+// SIP servers that die at any instruction: the engine serves on and their sets are there.
+TEST_F(GmespProcessesTest, OutlivesClientsThatAreKilled) {
+  std::mt19937 random(11);
+  for (uint32_t life = 0; life < 40; ++life) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      Client client(path_, GMESP_ALL_EVENTS);
+      for (uint32_t ue = life * 100;; ++ue) {
+        const Keys keys(ue);
+        Report report;
+        gmesp_register(client.get(), &client.call(ue), kWaitMs, &report);
+        gmesp_submit_challenge(client.get(), report.handle, keys.ck, keys.ik, nullptr, nullptr);
+        if (ue % 8 == 0) {
+          while (gmesp_poll(client.get(), &report) == 1) {
+          }
+        }
+        if (ue == life * 100 + 40) ue = life * 100;
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 6000));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  Client client(path_);
+  ASSERT_EQ(error_code(client.error), "ok");
+  EXPECT_NE(client.established(1u << 20), 0u);
+  Report report;
+  ASSERT_EQ(gmesp_reconcile(client.get(), 0, nullptr, 0, kWaitMs, &report), 0);
+  ASSERT_EQ(gmesp_finish_reconcile(client.get(), report.session, 100000, kWaitMs, &report), 0);
+  EXPECT_GT(report.count, 1u) << "sets of the dead";
+}
+
+}  // namespace
+}  // namespace gmesp
