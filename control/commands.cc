@@ -4,6 +4,7 @@
 #include "control/json_writer.h"
 #include "control/telemetry.h"
 #include "control/ue_commands.h"
+#include "control/ue_queries.h"
 #include "crypto/key_material.h"
 
 namespace gmesp {
@@ -21,7 +22,7 @@ void Commands::handle(std::span<char> record, const Reply& reply) {
 void Commands::run(const Request& request, const Reply& reply) {
   switch (request.command()) {
     case Command::status:
-      return reply(status_answer(info_, keys_, sas_));
+      return reply(status_answer(info_, keys_, sas_, registrar_, rings_));
     case Command::stats:
       return reply(stats_answer(info_, sas_, request.number("core", 0, UINT32_MAX)));
     case Command::drops:

@@ -12,6 +12,7 @@
 #include "control/event_hub.h"
 #include "control/registration/registrar.h"
 #include "control/request.h"
+#include "control/ring_server.h"
 #include "control/sa_commands.h"
 #include "control/sa_manager.h"
 #include "crypto/key_store.h"
@@ -21,8 +22,9 @@ namespace gmesp {
 
 class Commands {
  public:
-  Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas, Registrar& registrar)
-      : info_(info), keys_(keys), sas_(sas), registrar_(registrar) {}
+  Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas, Registrar& registrar,
+           const RingServer& rings)
+      : info_(info), keys_(keys), sas_(sas), registrar_(registrar), rings_(rings) {}
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
 
@@ -44,6 +46,7 @@ class Commands {
   const KeyStore& keys_;
   SaManager& sas_;
   Registrar& registrar_;
+  const RingServer& rings_;
   MonitorHandler on_monitor_;
   RequestReader reader_;
 };

@@ -45,9 +45,9 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
     : epoll_(new_epoll()),
       sas_(config.sa, policy, steering, keys, channels),
       registrar_(config.registrar, sas_, monotonic),
-      commands_(info, keys, sas_, registrar_),
-      socket_(config.socket, config.group, epoll_.get(), commands_, events_),
       rings_(epoll_.get(), registrar_, policy.role),
+      commands_(info, keys, sas_, registrar_, rings_),
+      socket_(config.socket, config.group, epoll_.get(), commands_, events_),
       reported_(sum_of_workers(sas_)) {
   events_.listen([this](const Event& event) { event_log_.write(event); });
   events_.listen([this](const Event& event) {

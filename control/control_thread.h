@@ -59,9 +59,9 @@ class ControlThread {
   EventLog event_log_;
   SaManager sas_;
   Registrar registrar_;
+  RingServer rings_;
   Commands commands_;
   ControlSocket socket_;
-  RingServer rings_;
   Counters reported_;  // drops that events have told
   bool stopping_ = false;
   unsigned rounds_without_progress_ = 0;  // while a worker owes an answer

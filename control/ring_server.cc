@@ -136,7 +136,10 @@ void RingServer::adopt(FileDescriptor socket) {
   FileDescriptor descriptor;
   std::optional<Mapping> memory;
   if (clients_.size() < kMaxRings) memory = make_memory(descriptor);
-  if (!memory) return send_refusal(socket.get());
+  if (!memory) {
+    ++counts_.turned_away;
+    return send_refusal(socket.get());
+  }
   log_peer(socket.get());
   const uint32_t number = ++last_number_;
   epoll_event event{EPOLLIN, {}};
@@ -271,6 +274,7 @@ void RingServer::mark_overflow(Client& client) {
   AnswerRecord record = blank(AnswerKind::overflow, 0);
   record.head.number = static_cast<int64_t>(std::exchange(client.lost, 0));
   push(client, record);
+  ++counts_.overflows;
 }
 
 void RingServer::push(Client& client, const AnswerRecord& record) {

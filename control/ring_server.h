@@ -26,9 +26,11 @@ namespace gmesp {
 
 struct RingCounts {
   uint64_t opened = 0;
+  uint64_t turned_away = 0;  // there were kMaxRings, or no memory
   uint64_t commands = 0;
   uint64_t refused = 0;      // of them
   uint64_t events_lost = 0;  // no room: the client does not read
+  uint64_t overflows = 0;    // marks in their place
   uint64_t thrown_out = 0;   // clients whose index could not be
 };
 

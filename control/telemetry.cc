@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "control/json_writer.h"
+#include "control/ue_queries.h"
 
 namespace gmesp {
 namespace {
@@ -55,6 +56,25 @@ void write_workers(JsonWriter& json, const EngineInfo& info, const SaManager& sa
     json.end_object();
   }
   json.end_array();
+}
+
+void write_sets(JsonWriter& json, const Registrar& registrar) {
+  json.start_object("sets");
+  write_set_counts(json, registrar);
+  json.field("capacity", registrar.config().capacity);
+  json.field("spis_resting", registrar.spis().quarantined());
+  json.field("spis_let_go_early", registrar.spis().let_go_early());
+  json.end_object();
+}
+
+void write_rings(JsonWriter& json, const RingServer& rings) {
+  const RingCounts& counts = rings.counts();
+  json.start_object("rings");
+  json.field("connected", rings.rings()).field("opened", counts.opened);
+  json.field("turned_away", counts.turned_away).field("thrown_out", counts.thrown_out);
+  json.field("commands", counts.commands).field("refused", counts.refused);
+  json.field("events_lost", counts.events_lost).field("overflows", counts.overflows);
+  json.end_object();
 }
 
 void write_warning(JsonWriter& json, std::string_view code, std::string_view sentence) {
@@ -152,7 +172,8 @@ std::vector<std::string> numa_notices(const EngineInfo& info) {
   return notices;
 }
 
-std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas) {
+std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
+                          const Registrar& registrar, const RingServer& rings) {
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
   json.field("version", info.version);
@@ -166,6 +187,8 @@ std::string status_answer(const EngineInfo& info, const KeyStore& keys, const Sa
   json.field("sas_out", sas.count(Direction::out, SaState::live));
   json.field("capacity", sas.limits().capacity * sas.workers());
   json.field("capacity_per_worker", sas.limits().capacity);
+  write_sets(json, registrar);
+  write_rings(json, rings);
   write_warnings(json, info, keys, sas);
   return json.finish();
 }

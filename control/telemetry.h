@@ -8,6 +8,8 @@
 #include <string>
 
 #include "control/engine_info.h"
+#include "control/registration/registrar.h"
+#include "control/ring_server.h"
 #include "control/sa_manager.h"
 #include "crypto/key_store.h"
 #include "dataplane/counters.h"
@@ -17,8 +19,8 @@ namespace gmesp {
 
 Counters sum_of_workers(const SaManager& sas);
 
-std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas)
-    ON(control_thread);
+std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
+                          const Registrar& registrar, const RingServer& rings) ON(control_thread);
 // core: the CPU of one worker; nothing: all. Throws Refused.
 std::string stats_answer(const EngineInfo& info, const SaManager& sas,
                          std::optional<uint64_t> core);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The commands on registrations: from a request to Registrar, and from its outcome to the answer.
+// The commands that change registrations: from a request to Registrar, and from its outcome to the
+// answer. Those that only ask: ue_queries.h.
 #pragma once
 
 #include <string>
@@ -26,10 +27,6 @@ void ue_ok(const Request& request, Registrar& registrar, const Reply& reply) ON(
 void ue_fail(const Request& request, Registrar& registrar, const Reply& reply) ON(control_thread);
 std::string ue_refresh(const Request& request, Registrar& registrar) ON(control_thread);
 void ue_delete(const Request& request, Registrar& registrar, const Reply& reply) ON(control_thread);
-std::string ue_check(const Request& request, const Registrar& registrar) ON(control_thread);
-std::string ue_list(const Request& request, const Registrar& registrar) ON(control_thread);
-void ue_show(const Request& request, Registrations on, const Reply& reply) ON(control_thread);
-std::string ue_count(const Registrar& registrar) ON(control_thread);
 std::string ue_reconcile(const Request& request, Registrar& registrar) ON(control_thread);
 // `sa flush all`: first the sets, then the single SAs.
 void flush_all(Registrations on, const Reply& reply) ON(control_thread);

@@ -13,9 +13,11 @@ namespace gmesp {
 
 inline std::string to_string(SetHandle handle) { return to_hex(static_cast<uint64_t>(handle)); }
 
+inline constexpr SetState kSetStates[] = {SetState::offered, SetState::temporary,
+                                          SetState::established, SetState::old};
+
 inline std::optional<SetState> parse_set_state(std::string_view text) {
-  for (const SetState state :
-       {SetState::offered, SetState::temporary, SetState::established, SetState::old}) {
+  for (const SetState state : kSetStates) {
     if (text == name(state)) return state;
   }
   return std::nullopt;

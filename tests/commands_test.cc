@@ -45,7 +45,7 @@ struct Bench {
       : rig(config),
         sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
-        commands(rig.info, rig.keys, sas, registrar) {}
+        commands(rig.info, rig.keys, sas, registrar, rings) {}
 
   // The answer's text; empty when there is none.
   std::string ask_text(const std::string& record) ON(control_thread) {
@@ -70,6 +70,7 @@ struct Bench {
   ControlRig rig;
   SaManager sas;
   Registrar registrar;
+  RingServer rings{-1, registrar, rig.policy.role};  // with no client
   Commands commands;
 };
 

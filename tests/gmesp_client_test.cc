@@ -267,6 +267,37 @@ TEST_F(GmespClientTest, WakesASleepingEngineWithinMicroseconds) {
   EXPECT_LT(ms[ms.size() / 2], 3) << "median: it did not wait for the tick";
 }
 
+// What an operator sees of the SIP servers: `status` on the control socket.
+TEST_F(GmespClientTest, IsCountedInTheStatus) {
+  Client sleeper(path_, GMESP_EVENT_BIT(GMESP_EVENT_DELETED));  // one command: to subscribe
+  Client client(path_);
+  const uint64_t handle = client.established(1);  // four
+  client.temporary(2);                            // two
+  EXPECT_EQ(error_code(gmesp_refresh(client.get(), 99, 1, kWaitMs, nullptr)), "unknown_handle");
+  ControlClient operators(path_);
+  const auto counts = [&](const char* what) {
+    return operators.ask(R"({"command":"status"})").value(what, nlohmann::json::object());
+  };
+  nlohmann::json rings = counts("rings"), sets = counts("sets");
+  EXPECT_EQ(rings.value("connected", 0), 2);
+  EXPECT_EQ(rings.value("opened", 0), 2);
+  EXPECT_EQ(rings.value("commands", 0), 8);
+  EXPECT_EQ(rings.value("refused", 0), 1);
+  EXPECT_EQ(rings.value("events_lost", 1), 0);
+  EXPECT_EQ(sets.value("established", 0), 1);
+  EXPECT_EQ(sets.value("temporary", 0), 1);
+  EXPECT_EQ(sets.value("total", 0), 2);
+  EXPECT_EQ(sets.value("registrations", 0), 2);
+  EXPECT_EQ(sets.value("spis_resting", 1), 0);
+
+  EXPECT_EQ(gmesp_delete(client.get(), handle, GMESP_AT_ONCE, kWaitMs, nullptr), 0);
+  sets = counts("sets");
+  EXPECT_EQ(sets.value("established", 1), 0);
+  EXPECT_EQ(sets.value("registrations", 0), 1);
+  EXPECT_EQ(sets.value("spis_resting", 0), 2) << "of the SAs that arrived here";
+  EXPECT_EQ(sets.value("spis_let_go_early", 1), 0);
+}
+
 // Events for a client that sleeps through all of them, while another works on.
 TEST_F(GmespClientTest, AStormOfEventsBlocksNobody) {
   Client sleeper(path_, GMESP_EVENT_BIT(GMESP_EVENT_DELETED));

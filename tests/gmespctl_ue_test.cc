@@ -83,6 +83,11 @@ TEST_F(GmespctlUeTest, DoesTheLifeOfARegistration) {
   const std::string header = "Security-Server: ";
   ASSERT_EQ(told[1].find(header + "ipsec-3gpp;"), 0u);
   EXPECT_EQ(told[2], "alg hmac-sha-1-96, ealg aes-cbc");
+  EXPECT_NE(run("status").output.find(
+                "\nSA sets: 1, 1 offered, 0 temporary, 0 established, 0 old; of 1 registrations, "
+                "capacity 1024\nSPIs: 0 rest, 0 were let go early\nrings: 0 connected, "),
+            std::string::npos)
+      << run("status").output;
   const std::string h = " handle " + handle;
   EXPECT_EQ(lines(run("ue challenge" + h + " ck " + kCk + " ik " + kIk).output)[0],
             "challenged " + handle);

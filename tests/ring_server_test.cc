@@ -87,7 +87,7 @@ TEST_F(RingServerTest, KeepsAnswersOfAClientThatDoesNotRead) {
   EXPECT_GT(token, client::kCommandSlots) << "some commands are done, others wait";
   EXPECT_LT(token, 3000u) << "the ring is full";
 
-  uint64_t heard = 0, lost = 0, answered = 0, last = 0;
+  uint64_t heard = 0, lost = 0, marks = 0, answered = 0, last = 0;
   for (int i = 0; i < 200; ++i) {
     server_.poll();
     while (const auto record = ring->get()) {
@@ -103,6 +103,7 @@ TEST_F(RingServerTest, KeepsAnswersOfAClientThatDoesNotRead) {
           break;
         default:
           lost += static_cast<uint64_t>(record->head.number);
+          ++marks;
       }
     }
   }
@@ -111,6 +112,7 @@ TEST_F(RingServerTest, KeepsAnswersOfAClientThatDoesNotRead) {
   EXPECT_GT(lost, 0u);
   EXPECT_LE(heard, kRestOfAnswers);
   EXPECT_EQ(server_.counts().events_lost, lost);
+  EXPECT_EQ(server_.counts().overflows, marks);
 }
 
 TEST_F(RingServerTest, TakesNoMoreCommandsThanItMayOwe) {
@@ -211,6 +213,7 @@ TEST_F(RingServerTest, HasAnEndOfRings) {
   const auto more = connect();
   EXPECT_FALSE(more->connected());
   EXPECT_NE(more->text().find("too_many_connections"), std::string::npos);
+  EXPECT_EQ(server_.counts().turned_away, 1u);
   rings.pop_back();
   settle();
   EXPECT_TRUE(connect()->connected());

@@ -20,9 +20,10 @@ class ServedByHand : public testing::Test {
   ControlRig rig_;
   SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
   Registrar registrar_{rig_.registrar, sas_, [] { return std::chrono::milliseconds(0); }};
-  Commands commands_{rig_.info, rig_.keys, sas_, registrar_};
-  EventHub events_;
   FileDescriptor epoll_{epoll_create1(0)};
+  RingServer rings_{epoll_.get(), registrar_, rig_.policy.role};
+  Commands commands_{rig_.info, rig_.keys, sas_, registrar_, rings_};
+  EventHub events_;
   std::string path_ = socket_path("by-hand.sock");
   std::unique_ptr<ControlSocket> socket_ =
       std::make_unique<ControlSocket>(path_, "", epoll_.get(), commands_, events_);

@@ -62,7 +62,10 @@ inline Json challenge_request(const Json& handle) {
 // One end with the commands in front of it.
 class JsonEnd {
  public:
-  explicit JsonEnd(GmEnd& gm) : gm_(gm), commands_(gm.rig.info, gm.rig.keys, gm.sas, gm.registrar) {
+  explicit JsonEnd(GmEnd& gm)
+      : gm_(gm),
+        rings_(-1, gm.registrar, gm.rig.policy.role),
+        commands_(gm.rig.info, gm.rig.keys, gm.sas, gm.registrar, rings_) {
     commands_.on_monitor([this](EventKinds kinds) { monitored = kinds; });
   }
 
@@ -84,6 +87,7 @@ class JsonEnd {
 
  private:
   GmEnd& gm_;
+  RingServer rings_;  // with no client
   Commands commands_;
 };
 

@@ -9,6 +9,23 @@
 namespace gmesp {
 namespace {
 
+std::string sets(const Json& json) {
+  std::string out = "SA sets: " + text(json, "total");
+  for (const char* state : {"offered", "temporary", "established", "old"}) {
+    out += ", " + text(json, state) + " " + state;
+  }
+  return out + "; of " + text(json, "registrations") + " registrations, capacity " +
+         text(json, "capacity") + "\nSPIs: " + text(json, "spis_resting") + " rest, " +
+         text(json, "spis_let_go_early") + " were let go early\n";
+}
+
+std::string rings(const Json& json) {
+  return "rings: " + text(json, "connected") + " connected, " + text(json, "commands") +
+         " commands, " + text(json, "refused") + " refused; " + text(json, "events_lost") +
+         " events lost; " + text(json, "turned_away") + " clients turned away, " +
+         text(json, "thrown_out") + " thrown out\n";
+}
+
 std::string status(const Json& json) {
   std::string out = "gmespd " + text(json, "version") + ", role " + text(json, "role") + ", up " +
                     text(json, "uptime_s") + " s\n\n";
@@ -24,6 +41,7 @@ std::string status(const Json& json) {
   out += table_of(array(json, "workers"), {"worker", "core", "idle", "instruction_set"}, true);
   out += "\nSAs: " + text(json, "sas_in") + " in, " + text(json, "sas_out") + " out, capacity " +
          text(json, "capacity") + " each\n";
+  out += sets(object(json, "sets")) + rings(object(json, "rings"));
   out += "hugepages: " + text(json, "hugepages") +
          "; keys locked in memory: " + text(json, "keys_locked") + "\n";
   for (const Json& warning : array(json, "warnings").GetArray()) {

@@ -156,6 +156,7 @@ class Registrar {
       ON(control_thread);
   size_t count(SetState state) const { return counts_[static_cast<size_t>(state)]; }
   size_t registrations() const;
+  const SpiAllocator& spis() const { return spis_; }
 
   // The SIP layer names the sets it believes in, in as many calls as it likes; `session` 0 begins
   // one (and ends another that was under way), the answer's names it from then on. Handles that no
