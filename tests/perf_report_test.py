@@ -16,7 +16,7 @@ import xml.etree.ElementTree as xml
 PERF = pathlib.Path(__file__).resolve().parent.parent / "perf"
 sys.path.insert(0, str(PERF))
 sys.dont_write_bytecode = True
-from report import gates  # noqa: E402
+from report import gates, tables  # noqa: E402
 
 
 def path_row(way, sas, crypto, path, suite=gates.CBC, size=256):
@@ -158,6 +158,18 @@ class Run(unittest.TestCase):
             runner, results, why = self.measured("path_bench", printed)
             self.assertEqual((runner.taken, results["paths"]), (0, []), printed)
             self.assertTrue(all("another shape" in reason for reason in why) and why, why)
+
+    def test_every_run_of_ring_bench_is_shown(self):
+        run = '{"calls": "challenged", "per_s": 90000, "client_us": 1, "control_us": 6.5, "live_sas": 4}'
+        for printed in ("{}", '{"registrations": 1}', '{"runs": [' + run + "]}",
+                        '{"registrations": 1, "runs": [7]}', '{"registrations": "x", "runs": []}'):
+            runner, results, why = self.measured("ring_bench", printed)
+            self.assertEqual((runner.taken, results["rings"], len(why)), (0, {}, 1), printed)
+        printed = '{"registrations": 1, "runs": [' + run + ", " + run + "]}"
+        runner, results, why = self.measured("ring_bench", printed)
+        self.assertEqual((runner.taken, why), (1, []))
+        self.assertEqual(tables.ring_rows(results["rings"]),
+                         [["challenged", "90,000", "1.00", "6.50", "4"]] * 2)
 
     def test_fails_when_nothing_was_measured(self):
         self.run_.build, self.run_.BENCHES = lambda: None, []

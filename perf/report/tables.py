@@ -50,9 +50,25 @@ def flat(key, value):
     return [[key, f"{value:,}" if isinstance(value, int) else value]]
 
 
+def ring_rows(rings):
+    return [[run["calls"], f"{run['per_s']:,}", f"{run['client_us']:.2f}",
+             f"{run['control_us']:.2f}", f"{run['live_sas']:,}"] for run in rings["runs"]]
+
+
+def ring_title(rings):
+    return f"Registrations through libgmesp, {rings['registrations']:,} in each run"
+
+
+def show_rings(rings):
+    if rings:
+        table(ring_title(rings), ["until", "a second", "us of CPU: client", "control thread",
+                                  "live SAs"], ring_rows(rings))
+
+
 def show_results(results):
     show_paths(results["paths"])
     show_workers(results["workers"])
+    show_rings(results["rings"])
     for name in ("control", "memory", "rejects", "latency"):
         table(name.capitalize(), ["figure", "value"], flat("", results[name]))
 
