@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace gmesp {
@@ -29,5 +30,8 @@ class FileDescriptor {
  private:
   int fd_ = -1;
 };
+
+// Of the call that has just failed.
+inline bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 }  // namespace gmesp

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/ring_server.h"
 
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -16,6 +14,7 @@
 
 #include "control/json_writer.h"
 #include "control/ring_calls.h"
+#include "control/ring_memory.h"
 #include "crypto/key_material.h"
 
 namespace gmesp {
@@ -39,8 +38,6 @@ bool has_keys(const CommandHead& head) {
   return head.kind == static_cast<uint8_t>(client::CommandKind::challenge);
 }
 
-bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
-
 AnswerRecord blank(AnswerKind kind, uint64_t token) {
   AnswerRecord record;  // the tail is what the head says of it
   record.head = {};
@@ -53,22 +50,6 @@ AnswerRecord blank(AnswerKind kind, uint64_t token) {
 size_t used_bytes(const AnswerHead& head) {
   return sizeof head + std::max<size_t>({head.refused, head.handles * sizeof(uint64_t),
                                          head.mechanisms * sizeof(client::WireMechanism)});
-}
-
-bool send_with(int socket, std::string_view text, int descriptor) {
-  iovec part{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof descriptor);
-  std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
-  return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 void send_refusal(int socket) {
@@ -111,31 +92,19 @@ bool RingServer::Client::has_room_for_event() {
   return answers.used() < client::kAnswerSlots - client::kSlotsForCompletions;
 }
 
-// Its size is sealed, or the client could cut it off under our feet (SIGBUS). All of it is there
-// from the beginning: no later access waits for memory. (Holes that a client punches come back as
-// zero pages.)
-std::optional<Mapping> RingServer::make_memory(FileDescriptor& descriptor) const {
-  descriptor = FileDescriptor(memfd_create("gmesp-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!descriptor || ftruncate(descriptor.get(), sizeof(SharedMemory)) != 0 ||
-      posix_fallocate(descriptor.get(), 0, sizeof(SharedMemory)) != 0 ||
-      fcntl(descriptor.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    return std::nullopt;
-  }
-  Mapping memory(descriptor.get());
-  if (!memory) return std::nullopt;
-  memory->header = {.magic = SharedHeader::kMagic,
-                    .version = client::kRingVersion,
-                    .bytes = sizeof(SharedMemory),
-                    .instance = {instance_[0], instance_[1]},
-                    .padded_spis = registrar_.config().negotiation.spi_format == SpiFormat::padded,
-                    .role = static_cast<uint8_t>(role_)};
-  return memory;
+SharedHeader RingServer::header() const {
+  return {.magic = SharedHeader::kMagic,
+          .version = client::kRingVersion,
+          .bytes = sizeof(SharedMemory),
+          .instance = {instance_[0], instance_[1]},
+          .padded_spis = registrar_.config().negotiation.spi_format == SpiFormat::padded,
+          .role = static_cast<uint8_t>(role_)};
 }
 
 void RingServer::adopt(FileDescriptor socket) {
   FileDescriptor descriptor;
   std::optional<Mapping> memory;
-  if (clients_.size() < kMaxRings) memory = make_memory(descriptor);
+  if (clients_.size() < kMaxRings) memory = make_ring_memory(header(), descriptor);
   if (!memory) {
     ++counts_.turned_away;
     return send_refusal(socket.get());

@@ -88,7 +88,7 @@ class RingServer {
     bool told = false;  // something since the last bell
   };
 
-  std::optional<client::Mapping> make_memory(FileDescriptor& descriptor) const;
+  client::SharedHeader header() const;
   bool serve(uint32_t number, Client& client) ON(control_thread);
   void run_command(uint32_t number, Client& client) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
