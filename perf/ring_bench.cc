@@ -126,6 +126,9 @@ RingFigures measure(Life life, uint32_t registrations) {
   if (figures.refused != 0) {
     throw std::runtime_error(std::to_string(figures.refused) + " refused: " + figures.refusal);
   }
+  if (figures.live_sas != uint64_t{kSasOfOne} * registrations) {
+    throw std::runtime_error(std::to_string(figures.live_sas) + " SAs are live");
+  }
   return figures;
 }
 

@@ -152,6 +152,7 @@ TEST_F(RingServerTest, TakesNoCommandWhoseAnswerWouldFindNoPlace) {
   constexpr uint64_t kFirst = 1000;
   uint64_t token = kFirst;
   const auto put_all = [&](auto&& make, size_t count) {
+    const AssumeRole here(control_thread);
     for (size_t i = 0; i < count; ++token, ++i) {
       while (!ring->put(make(i))) server_.poll();
     }
