@@ -199,9 +199,10 @@ class ModelRun {
     set.state = SetState::temporary;
     set.deadline = now() + kAwaitAuth_ms;
     const ModelSet own = set;
+    const bool room = model_.lasting(set.phone) + 2 <= kMaxSets;
     for (ModelSet* one : model_.of(set.phone)) {
       const bool carries = one->pair.pcscf == own.carrier && one->state == SetState::temporary;
-      if (carries) model_.retire(*one, now());
+      if (carries && room) model_.retire(*one, now());
     }
     model_.drop([&](const ModelSet& one) {  // PUB-01
       return one.phone == own.phone && one.state == SetState::temporary &&

@@ -48,7 +48,9 @@ CompletionRef completion(Registrar::Done done) {
 }
 
 Refused wrong_state(const SaSet& set) {
-  return Refused(Refusal::wrong_state, "it is " + std::string(name(set.state)));
+  const bool failed = set.state == SetState::old && !set.authenticated;
+  return Refused(Refusal::wrong_state,
+                 "it is " + std::string(name(set.state)) + (failed ? ", never authenticated" : ""));
 }
 
 }  // namespace
@@ -86,11 +88,13 @@ RegisterAnswer Registrar::registered(const RegisterCall& call) {
     check_peer(peer, {});
     check_ports_free(call.impi, peer);
   }
-  check_room(sets_.find(call.impi), nullptr);
-  if (sets_.full()) throw Refused(Refusal::registrations_full);
+  check_room(sets_.find(call.impi));
+  const std::optional<SetIndex> spare = sets_.full() ? offer_to_drop() : std::nullopt;
+  if (sets_.full() && !spare) throw Refused(Refusal::registrations_full);
   const SetEnd own = own_end(call, peer);
 
   drop_oldest_offer(call.impi);
+  if (sets_.full()) begin_delete(*spare, SetEventKind::deleted);
   const SetIndex index = sets_.add(call.impi);
   fill(index, call, own, peer);
   SaSet& set = sets_[index];
@@ -134,6 +138,7 @@ void Registrar::fill(SetIndex index, const RegisterCall& call, const SetEnd& own
   }
   set.impus = texts(call.impus);
   set.created_ms = now();
+  set.reconciled = reconcile_session_;  // who has listed his sets by now cannot know it
   ++counts_[static_cast<size_t>(SetState::offered)];
   set_deadline(index, set.created_ms + config_.grace().count());
 }
@@ -178,16 +183,17 @@ void Registrar::check_ports_free(std::string_view impi, const SetEnd& ue) const 
 }
 
 // INT-43. A temporary set does not count: the challenge of the next one ends it (PUB-01).
-void Registrar::check_room(const Registration* registration, const SaSet* besides) const {
-  if (registration == nullptr) return;
-  size_t sets = 0;
-  for (const SetIndex index : registration->sets) {
-    const SaSet& set = sets_[index];
-    if (&set != besides && (set.state == SetState::established || set.state == SetState::old)) {
-      ++sets;
-    }
+void Registrar::check_room(const Registration* registration) const {
+  if (registration != nullptr && lasting_sets(*registration) >= config_.max_sets) {
+    throw Refused(Refusal::too_many_sets);
   }
-  if (sets >= config_.max_sets) throw Refused(Refusal::too_many_sets);
+}
+
+size_t Registrar::lasting_sets(const Registration& registration) const {
+  return static_cast<size_t>(std::ranges::count_if(registration.sets, [&](SetIndex index) {
+    const SetState state = sets_[index].state;
+    return state == SetState::established || state == SetState::old;
+  }));
 }
 
 // REGISTERs in clear cost nothing to send: an IMPI has as many offers as it may have sets, and the
@@ -204,6 +210,22 @@ void Registrar::drop_oldest_offer(std::string_view impi) {
   if (offers.size() >= config_.max_sets) begin_delete(offers.front(), SetEventKind::deleted);
 }
 
+// Nor may REGISTERs in clear under ever new names keep out those who are registered: in a full
+// table offers in clear make way. The hand goes around, and what has made way is the place of the
+// newest: in a flood it is the oldest that goes.
+std::optional<SetIndex> Registrar::offer_to_drop() {
+  constexpr size_t kLooks = 1024;              // of one call
+  if (role_ == Role::ue) return std::nullopt;  // its own
+  for (size_t i = 0; i < std::min(kLooks, sets_.places()); ++i) {
+    const SetIndex index = offer_hand_;
+    offer_hand_ = (offer_hand_ + 1) % static_cast<SetIndex>(sets_.places());
+    const SaSet& set = sets_[index];
+    const bool idle = set.registration != nullptr && set.step == SetStep::none;
+    if (idle && set.state == SetState::offered && set.over == kNoSet) return index;
+  }
+  return std::nullopt;
+}
+
 // SM6, at the P-CSCF before the 401 leaves (INT-53), at the UE when it has come.
 void Registrar::challenge(SetHandle handle, ImsKey ck, ImsKey ik, const SecurityAgreement* server,
                           Done done) {
@@ -216,7 +238,7 @@ void Registrar::challenge(SetHandle handle, ImsKey ck, ImsKey ik, const Security
   Agreed agreed{set.suite, set.pcscf};
   if (server != nullptr) agreed = accept_server(index, *server);
   check_ports_free(set.registration->impi, set.ue);
-  check_room(set.registration, &set);
+  check_room(set.registration);
   const std::optional<KeyPrint> print = used_keys_.take(ck, ik);
   if (!print) throw Refused(Refusal::key_already_used);
   try {
@@ -259,15 +281,16 @@ void Registrar::install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey 
 }
 
 // PUB-01: a new challenge ends what an earlier one has left behind. The set that its REGISTER came
-// over carries the 401 first.
+// over carries the 401 first, if that leaves no more sets than there may be.
 void Registrar::end_earlier_challenges(SetIndex index) {
+  const bool room_for_carrier = lasting_sets(*sets_[index].registration) + 2 <= config_.max_sets;
   const std::vector<SetIndex> all = sets_[index].registration->sets;
   for (const SetIndex other : all) {
     const SaSet& earlier = sets_[other];
     const bool begun = earlier.state == SetState::temporary || earlier.step == SetStep::installing;
     if (other == index || !begun) continue;
-    sets_.handle(other) == sets_[index].carrier ? retire(other)
-                                                : begin_delete(other, SetEventKind::deleted);
+    const bool carries = sets_.handle(other) == sets_[index].carrier && room_for_carrier;
+    carries ? retire(other) : begin_delete(other, SetEventKind::deleted);
   }
 }
 
@@ -340,9 +363,7 @@ void Registrar::fail(SetHandle handle, FailReason reason, Done done) {
   SaSet& set = sets_[index];
   const bool challenged = set.state == SetState::temporary;
   if (set.state != SetState::offered && !challenged) throw wrong_state(set);
-  const bool alone = std::ranges::none_of(set.registration->sets, [&](SetIndex other) {
-    return sets_[other].state == SetState::established || sets_[other].state == SetState::old;
-  });
+  const bool alone = lasting_sets(*set.registration) == 0;
   if (challenged && alone && reason == FailReason::user_authentication) {
     retire(index);
     return done(std::nullopt);

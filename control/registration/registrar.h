@@ -189,9 +189,11 @@ class Registrar {
   void check_over(const RegisterCall& call) const;
   void check_peer(const SetEnd& peer, const SetEnd& own) const;
   void check_ports_free(std::string_view impi, const SetEnd& ue) const;
-  void check_room(const Registration* registration, const SaSet* besides) const;
+  void check_room(const Registration* registration) const;
+  size_t lasting_sets(const Registration& registration) const;
   void fill(SetIndex index, const RegisterCall& call, const SetEnd& own, const SetEnd& peer);
   void drop_oldest_offer(std::string_view impi) ON(control_thread);
+  std::optional<SetIndex> offer_to_drop();
   Agreed accept_server(SetIndex index, const SecurityAgreement& server) ON(control_thread);
   void install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey ik) ON(control_thread);
   void end_earlier_challenges(SetIndex index) ON(control_thread);
@@ -236,7 +238,7 @@ class Registrar {
   std::array<size_t, 4> counts_{};
   uint32_t reconcile_sessions_ = 0;  // begun so far
   uint32_t reconcile_session_ = 0;   // 0: none is under way
-  When reconcile_began_ = 0;
+  SetIndex offer_hand_ = 0;
   SetEventHandler on_event_;
 };
 

@@ -127,7 +127,6 @@ uint32_t Registrar::reconcile(uint32_t session, std::span<const SetHandle> belie
                               std::vector<SetHandle>& missing) {
   if (session == 0) {
     reconcile_session_ = ++reconcile_sessions_;
-    reconcile_began_ = now();
   } else if (session != reconcile_session_) {
     throw Refused(Refusal::stale_session);
   }
@@ -148,7 +147,7 @@ size_t Registrar::finish_reconcile(uint32_t session, Milliseconds grace) {
   for (SetIndex index = 0; index < sets_.places(); ++index) {
     const SaSet& set = sets_[index];
     if (set.registration == nullptr || set.reconciled == session) continue;
-    if (set.state == SetState::offered || set.created_ms >= reconcile_began_) continue;
+    if (set.state == SetState::offered) continue;
     cut_deadline(index, grace);
     ++orphans;
   }
