@@ -38,8 +38,6 @@ class Commands {
 
  private:
   void run(const Request& request, const Reply& reply) ON(control_thread);
-  void run_sa(const Request& request, const Reply& reply) ON(control_thread);
-  void run_ue(const Request& request, const Reply& reply) ON(control_thread);
   std::string monitor(const Request& request);
 
   const EngineInfo& info_;

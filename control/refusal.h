@@ -41,6 +41,7 @@ enum class Refusal : uint8_t {
   rejected_by_worker,
   no_such_core,
   too_many_connections,
+  no_memory,
   // Registrations.
   bad_security_header,
   unacceptable_proposal,
@@ -109,6 +110,7 @@ inline constexpr std::array<RefusalInfo, kRefusalCount> kRefusalInfo{{
     {Refusal::no_such_core, "no_such_core", "no worker runs on this core"},
     {Refusal::too_many_connections, "too_many_connections",
      "the control socket serves as many clients as it may"},
+    {Refusal::no_memory, "no_memory", "gmespd has no memory, or no descriptor, left for a ring"},
     {Refusal::bad_security_header, "bad_security_header",
      "a Security-Client, -Server or -Verify header does not read as RFC 3329 has it"},
     {Refusal::unacceptable_proposal, "unacceptable_proposal",

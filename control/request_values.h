@@ -17,7 +17,7 @@ namespace gmesp {
 
 std::string_view required_text(const Request& request, std::string_view key);
 std::optional<Address> address(const Request& request, std::string_view key);
-// Neither unspecified nor multicast nor IPv4 broadcast: SAs of IMS are unicast (ESP-03).
+// By the rule of control/unicast.h.
 Address unicast_address(const Request& request, std::string_view key);
 
 // A key that leaves by an exception is wiped too.

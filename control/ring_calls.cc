@@ -48,7 +48,9 @@ static_assert(static_cast<int>(FailReason::user_authentication) == GMESP_FAIL_US
               static_cast<int>(FailReason::other) == GMESP_FAIL_OTHER);
 static_assert(client::kMaxIdentities == kMaxImpus + 1 && kMaxIdentityBytes == UINT8_MAX);
 
-// What a command may have; all else must be zero.
+// What a command may have of flags, options, identities and handles, which are nonsense where they
+// do not belong; other members of the head that a kind has no use for are not looked at, except
+// `reserved`, which is zero so that it can mean something one day.
 struct KindRule {
   CommandKind kind;
   uint8_t flags = 0;
@@ -71,7 +73,7 @@ constexpr std::array<KindRule, static_cast<size_t>(CommandKind::kCount)> kRules{
     {.kind = CommandKind::remove, .flags = client::kOnlyThisSet | client::kAtOnce},
     {.kind = CommandKind::check,
      .flags = client::kHasContact,
-     .least_identities = 2,
+     .least_identities = 2,  // an empty one: not asked
      .most_identities = 2},
     {.kind = CommandKind::subscribe},
     {.kind = CommandKind::reconcile, .most_handles = client::kMaxHandles},
@@ -94,7 +96,7 @@ const KindRule& rule_of(const CommandHead& head) {
   const KindRule& rule = kRules[head.kind];
   require((head.flags & ~rule.flags) == 0 && head.option <= rule.most_option);
   require(head.identities >= rule.least_identities && head.identities <= rule.most_identities);
-  require(head.handles <= rule.most_handles);
+  require(head.handles <= rule.most_handles && head.reserved == 0);
   return rule;
 }
 
@@ -209,6 +211,11 @@ void run_check(const CommandHead& head, const Parts& parts, const Registrar& reg
   const SetHandle handle =
       registrar.check(flow, parts.identities[0], parts.identities[1], parts.contact);
   answer.head.handle = static_cast<uint64_t>(handle);
+  const SetView view = registrar.view(handle);
+  answer.head.state = static_cast<uint8_t>(view.state);
+  if (!view.suite) return;
+  answer.head.suite = static_cast<uint8_t>(*view.suite);
+  answer.head.encrypted = suite_info(*view.suite).encryption != EncryptionAlgorithm::null ? 1 : 0;
 }
 
 void run_reconcile(const CommandHead& head, const Parts& parts, Registrar& registrar,

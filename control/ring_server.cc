@@ -52,8 +52,8 @@ size_t used_bytes(const AnswerHead& head) {
                                          head.mechanisms * sizeof(client::WireMechanism)});
 }
 
-void send_refusal(int socket) {
-  const std::string text = refusal_answer(Refused(Refusal::too_many_connections));
+void send_refusal(int socket, Refusal refusal) {
+  const std::string text = refusal_answer(Refused(refusal));
   send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -81,6 +81,13 @@ RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
   std::iota(free_places.begin(), free_places.end(), uint8_t{0});
 }
 
+// The memory lives on as long as the client, or a file descriptor of it, does.
+RingServer::Client::~Client() {
+  for (size_t i = 0; i < client::kCommandSlots; ++i) {
+    wipe(memory.command_slots().at(i) + offsetof(CommandHead, ck), kKeyBytes);
+  }
+}
+
 // Events stop at kAnswerSlots - kSlotsForCompletions: together no answer is ever without a slot.
 bool RingServer::Client::can_be_served() {
   if (free_places.empty()) return false;
@@ -102,12 +109,15 @@ SharedHeader RingServer::header() const {
 }
 
 void RingServer::adopt(FileDescriptor socket) {
+  if (clients_.size() >= kMaxRings) {
+    ++counts_.turned_away;
+    return send_refusal(socket.get(), Refusal::too_many_connections);
+  }
   FileDescriptor descriptor;
-  std::optional<Mapping> memory;
-  if (clients_.size() < kMaxRings) memory = make_ring_memory(header(), descriptor);
+  std::optional<Mapping> memory = make_ring_memory(header(), descriptor);
   if (!memory) {
     ++counts_.turned_away;
-    return send_refusal(socket.get());
+    return send_refusal(socket.get(), Refusal::no_memory);
   }
   log_peer(socket.get());
   const uint32_t number = ++last_number_;
@@ -144,7 +154,8 @@ bool RingServer::poll() {
       ++counts_.thrown_out;
       spdlog::debug("a client of a ring was thrown out: its index cannot be");
     }
-    // What a client had submitted before it hung up is done.
+    // What libgmesp had submitted before it hung up is done: it never has more unanswered than
+    // can_be_served() takes. Of a client that does otherwise the rest goes with it.
     if (client.broken() || (client.hung_up && !served)) clients_.erase(entry);
   }
   return progress;

@@ -71,6 +71,9 @@ class RingServer {
   };
   struct Client {
     Client(FileDescriptor socket, client::Mapping memory);
+    ~Client();  // wipes CK and IK of commands that nobody has taken
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
     // Another command's answer has a place.
     bool can_be_served();
     bool has_room_for_event();

@@ -100,10 +100,7 @@ std::optional<SecurityAgreement> security_agreement(const Request& request, std:
   const auto text = request.text(key);
   if (!text) return std::nullopt;
   SecurityAgreement agreement;
-  if (trimmed(*text).empty()) return agreement;
-  const AgreementError error = parse_security_agreement(*text, agreement);
-  // Nothing that we know: which is for the caller's rules to judge (INT-65 to INT-67).
-  if (error == AgreementError::no_ipsec_3gpp) return SecurityAgreement{};
+  const AgreementError error = read_security_header(*text, agreement);
   if (error != AgreementError::none) {
     throw Refused(Refusal::bad_security_header,
                   std::string(key) + ": " + std::string(reason_of(error)));

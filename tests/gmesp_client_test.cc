@@ -2,6 +2,7 @@
 // libgmesp as SIP servers use it: calls, arguments, waiting, events.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,7 @@
 
 #include "control/client/gmesp.h"
 #include "control/refusal.h"
+#include "control/ring_server.h"
 #include "tests/client_lab.h"
 
 namespace gmesp {
@@ -46,6 +48,10 @@ TEST_F(GmespClientTest, DoesTheLifeOfARegistration) {
                          .contact = "10.0.0.1"};
   EXPECT_EQ(gmesp_check(client.get(), &check, kWaitMs, &report), 0);
   EXPECT_EQ(report.handle, handle);
+  EXPECT_EQ(report.state, static_cast<uint32_t>(GMESP_ESTABLISHED));
+  EXPECT_STREQ(report.alg, "hmac-sha-1-96");
+  EXPECT_STREQ(report.ealg, "aes-cbc");
+  EXPECT_EQ(report.encrypted, 1u);
   check.impu = "sip:somebody@ims";
   EXPECT_EQ(error_code(gmesp_check(client.get(), &check, kWaitMs, &report)), "unknown_impu");
   EXPECT_STREQ(report.code, "unknown_impu");
@@ -113,6 +119,31 @@ TEST_F(GmespClientTest, NamesItsErrors) {
   EXPECT_EQ(error_code(1000), "unknown");
 }
 
+// Neither is the other, nor a full ring: one ends when another client goes, the other does not.
+TEST_F(GmespClientTest, NamesWhyAnEngineTakesNoMoreConnections) {
+  const int lowest = dup(0), next = dup(0);
+  ASSERT_GT(next, lowest);
+  close(lowest);
+  close(next);
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  // Both ends of a socket and nothing more: the engine is of this process.
+  const rlimit two{static_cast<rlim_t>(next) + 1, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &two), 0);
+  EXPECT_EQ(Client(path_).error, GMESP_EMEMORY);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < RingServer::kMaxRings; ++i) {
+    clients.push_back(std::make_unique<Client>(path_));
+    ASSERT_EQ(error_code(clients.back()->error), "ok") << i;
+  }
+  const int error = Client(path_).error;
+  EXPECT_EQ(error, GMESP_ETOO_MANY);
+  EXPECT_EQ(error_code(error), "too_many_connections");
+  EXPECT_EQ(gmesp_reconnect(clients[0]->get(), kWaitMs), GMESP_ETOO_MANY) << "its old one counts";
+}
+
 // Nothing is sent then.
 TEST_F(GmespClientTest, JudgesArgumentsBeforeTheyTravel) {
   Client client(path_);
@@ -136,7 +167,6 @@ TEST_F(GmespClientTest, JudgesArgumentsBeforeTheyTravel) {
   EXPECT_EQ(refused([](auto& call) { call.selector = 3; }), "bad_argument");
   EXPECT_EQ(refused([](auto& call) { call.security_client = "ipsec-3gpp;;"; }),
             "bad_security_header");
-  EXPECT_EQ(refused([](auto& call) { call.security_client = "tls"; }), "unacceptable_proposal");
   EXPECT_EQ(refused([](auto& call) { call.size = 2; }), "bad_argument");
   EXPECT_EQ(error_code(gmesp_submit_register(c, nullptr, nullptr)), "bad_argument");
   EXPECT_EQ(error_code(gmesp_submit_register(nullptr, &client.call(1), nullptr)), "bad_argument");
@@ -148,6 +178,97 @@ TEST_F(GmespClientTest, JudgesArgumentsBeforeTheyTravel) {
   Report report;
   report.size = 3;
   EXPECT_EQ(error_code(gmesp_poll(c, &report)), "bad_argument");
+}
+
+// INT-58, PUB-01: a server that answers an INVITE has to know that the set is temporary only.
+TEST_F(GmespClientTest, CheckTellsAboutTheSet) {
+  Client client(path_);
+  gmesp_register_call call = client.call(1);
+  call.security_client =
+      "ipsec-3gpp;alg=hmac-md5-96;ealg=null;spi-c=2147483649;spi-s=2147483650;port-c=40001;"
+      "port-s=40002";
+  Report report;
+  ASSERT_EQ(error_code(gmesp_register(client.get(), &call, kWaitMs, &report)), "ok");
+  const uint64_t handle = report.handle;
+  const std::string server = report.security;
+  gmesp_check_call check{.size = sizeof check,
+                         .ue_port = 40001,
+                         .pcscf_port = 0,
+                         .ue = "10.0.0.1",
+                         .impi = nullptr,
+                         .impu = nullptr,
+                         .contact = nullptr};
+  EXPECT_EQ(error_code(gmesp_check(client.get(), &check, kWaitMs, nullptr)), "no_such_flow");
+  ASSERT_EQ(error_code(client.challenge(handle, 1)), "ok");
+  ASSERT_EQ(error_code(gmesp_check(client.get(), &check, kWaitMs, &report)), "ok");
+  EXPECT_EQ(report.handle, handle);
+  EXPECT_EQ(report.state, static_cast<uint32_t>(GMESP_TEMPORARY));
+  EXPECT_STREQ(report.alg, "hmac-md5-96");
+  EXPECT_STREQ(report.ealg, "null");
+  EXPECT_EQ(report.encrypted, 0u);
+  ASSERT_EQ(
+      gmesp_response(client.get(), handle, server.c_str(), call.security_client, kWaitMs, nullptr),
+      0);
+  ASSERT_EQ(gmesp_ok(client.get(), handle, 3600, nullptr, 0, kWaitMs, nullptr), 0);
+  ASSERT_EQ(gmesp_delete(client.get(), handle, 0, kWaitMs, nullptr), 0);
+  ASSERT_EQ(error_code(gmesp_check(client.get(), &check, kWaitMs, &report)), "ok");
+  EXPECT_EQ(report.state, static_cast<uint32_t>(GMESP_OLD));
+}
+
+// What is NULL is not asked for; what is empty can be nobody's.
+TEST_F(GmespClientTest, ChecksWhatItIsGiven) {
+  Client client(path_);
+  const uint64_t handle = client.temporary(1);
+  gmesp_check_call check{.size = sizeof check,
+                         .ue_port = 40002,
+                         .pcscf_port = 0,
+                         .ue = "10.0.0.1",
+                         .impi = nullptr,
+                         .impu = "sip:ue1@ims",
+                         .contact = nullptr};
+  Report report;
+  const auto code = [&] { return error_code(gmesp_check(client.get(), &check, kWaitMs, &report)); };
+  EXPECT_EQ(code(), "ok");
+  EXPECT_EQ(report.handle, handle);
+  check.impu = "sip:ue2@ims";
+  EXPECT_EQ(code(), "unknown_impu");
+  check.impu = nullptr;
+  check.impi = "ue1@ims";
+  EXPECT_EQ(code(), "ok");
+  check.impi = "ue2@ims";
+  EXPECT_EQ(code(), "other_impi");
+  check.impi = "";
+  EXPECT_EQ(code(), "too_many_identities");
+}
+
+// INT-65, INT-67: what a header without ipsec-3gpp, a blank one or none means is the engine's to
+// say: nothing to choose from in SM1, a mismatch in SM7, which ends the set.
+TEST_F(GmespClientTest, LeavesHeadersOfOtherMechanismsToTheEngine) {
+  Client client(path_);
+  for (const char* header : {"tls", "Security-Client: digest;d-alg=md5", "", " \r\n\t"}) {
+    gmesp_register_call call = client.call(1);
+    call.security_client = header;
+    ASSERT_EQ(error_code(gmesp_submit_register(client.get(), &call, nullptr)), "ok") << header;
+    Report report;
+    ASSERT_EQ(gmesp_wait(client.get(), kWaitMs, &report), 1);
+    EXPECT_STREQ(report.code, "unacceptable_proposal") << header;
+  }
+  uint32_t ue = 1;
+  for (const char* other : {"tls", "", "\r\n", static_cast<const char*>(nullptr)}) {
+    for (const bool is_verify : {true, false}) {
+      Report offer;
+      const uint64_t handle = client.registered(++ue, &offer);
+      const std::string server = offer.security;
+      ASSERT_EQ(error_code(client.challenge(handle, ue)), "ok");
+      const int error =
+          is_verify ? gmesp_response(client.get(), handle, other, kHeader, kWaitMs, nullptr)
+                    : gmesp_response(client.get(), handle, server.c_str(), other, kWaitMs, nullptr);
+      EXPECT_EQ(error_code(error), is_verify ? "verify_mismatch" : "client_mismatch");
+      EXPECT_EQ(error_code(gmesp_refresh(client.get(), handle, 60, kWaitMs, nullptr)),
+                "unknown_handle")
+          << "the set has ended";
+    }
+  }
 }
 
 // The most of everything fits into one record, and comes back.

@@ -71,7 +71,8 @@ int main(int, char** argv) {
   client.refresh(offer.handle, 3600);
   gmesp_check_call check{};
   check.ue = call.ue, check.ue_port = 40001, check.impi = call.impi, check.impu = "tel:2";
-  std::cout << (client.check_flow(check).handle == offer.handle) << "\n";
+  const gmesp::Report checked = client.check_flow(check);
+  std::cout << (checked.handle == offer.handle) << (checked.state == GMESP_ESTABLISHED) << "\n";
   try {
     client.fail(offer.handle, GMESP_FAIL_OTHER);
   } catch (const gmesp::Error& error) {
@@ -93,7 +94,7 @@ int main(int, char** argv) {
   const Outcome ran =
       shell("LD_LIBRARY_PATH=$(dirname " GMESP_CLIENT_LIBRARY ") " + program + " " + path_);
   EXPECT_EQ(ran.status, 0);
-  EXPECT_EQ(ran.output, "1\nwrong_state\n111\n");
+  EXPECT_EQ(ran.output, "11\nwrong_state\n111\n");
   unlink(source.c_str());
   unlink(program.c_str());
 }
@@ -129,9 +130,11 @@ with gmesp.Client(sys.argv[1], events=gmesp.ALL_EVENTS) as engine:
     offer = register(1)
     print(offer.alg, offer.ealg, engine.response(offer.handle, offer.security, header).encrypted)
     engine.ok(offer.handle, 3600, ["sip:p1@ims", "tel:1"])
-    print(engine.check("10.9.0.1", 40001, "p1@ims", "tel:1").handle == offer.handle)
+    checked = engine.check("10.9.0.1", 40001, "p1@ims", "tel:1")
+    print(checked.handle == offer.handle, checked.state, checked.alg, checked.encrypted)
     engine.refresh(offer.handle, 3600)
     other = register(2)
+    print(other.state, engine.check("10.9.0.2", 40001).state)
     engine.fail(other.handle, "user_authentication")
     print(engine.reconcile([offer.handle, 12345], grace=100))
     engine.subscribe(0)
@@ -150,7 +153,8 @@ with gmesp.Client(sys.argv[1], events=gmesp.ALL_EVENTS) as engine:
   std::ostringstream expected;
   expected << "[" << sizeof(gmesp_options) << ", " << sizeof(gmesp_report) << ", "
            << sizeof(gmesp_register_call) << ", " << sizeof(gmesp_check_call) << "]\n"
-           << "hmac-sha-1-96 null False\nTrue\n([12345], 1)\nTrue None\noverflow\n";
+           << "hmac-sha-1-96 null False\nTrue established hmac-sha-1-96 False\nNone temporary\n"
+           << "([12345], 1)\nTrue None\noverflow\n";
   EXPECT_EQ(ran.output, expected.str());
   unlink(source.c_str());
 }

@@ -33,6 +33,27 @@ TEST_F(RingLiesTest, SealsTheMemoryThatItShares) {
   EXPECT_NE(fcntl(ring->memory_file(), F_ADD_SEALS, F_SEAL_WRITE), 0);
 }
 
+// With a command in the ring that nobody takes any more, because of a lie about the answers.
+TEST_F(RingServerTest, WipesKeysThatAClientLeavesBehind) {
+  AssumeRole role(control_thread);
+  const auto ring = connect();
+  const uint64_t handle = ask(*ring, register_record(1, 1)).head.handle;
+  ASSERT_TRUE(ring->put(challenge_record(2, handle, 1)));
+  ring->memory().answers.consumed = UINT64_MAX;
+  const auto keys_in_slot = [&] {
+    client::CommandHead head;
+    std::memcpy(&head, ring->memory().command_slots + client::kCommandBytes, sizeof head);
+    EXPECT_EQ(head.token, 2u);
+    return 32 - std::count(std::begin(head.ck), std::end(head.ck), 0) -
+           std::count(std::begin(head.ik), std::end(head.ik), 0);
+  };
+  EXPECT_GT(keys_in_slot(), 0);
+  settle();
+  EXPECT_EQ(server_.rings(), 0u);
+  EXPECT_EQ(registrar_.count(SetState::offered), 1u) << "the challenge was not taken";
+  EXPECT_EQ(keys_in_slot(), 0);
+}
+
 struct Nonsense {
   const char* what;
   std::function<void(CommandRecord&)> spoil;
@@ -63,6 +84,7 @@ const Nonsense kNonsense[] = {
     {"mechanisms without a header", [](CommandRecord& r) { r.head.flags = 0; }},
     {"a second header's", [](CommandRecord& r) { r.head.second = 1; }},
     {"handles", [](CommandRecord& r) { r.head.handles = 1; }},
+    {"what is kept for later", [](CommandRecord& r) { r.head.reserved = uint64_t{1} << 63; }},
     {"integrity", [](CommandRecord& r) { mechanism_of(r).integrity = 4; }},
     {"encryption", [](CommandRecord& r) { mechanism_of(r).encryption = 4; }},
     {"esp", [](CommandRecord& r) { mechanism_of(r).esp = 2; }},

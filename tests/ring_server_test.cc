@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,6 +218,21 @@ TEST_F(RingServerTest, HasAnEndOfRings) {
   EXPECT_EQ(server_.counts().turned_away, 1u);
   rings.pop_back();
   settle();
+  EXPECT_TRUE(connect()->connected());
+}
+
+TEST_F(RingServerTest, SaysThatThereIsNoMemoryForARing) {
+  AssumeRole role(control_thread);
+  SocketPair pair = socket_pair();
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{0, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  server_.adopt(std::move(pair.servers));
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  const RingClient ring(std::move(pair.ours));
+  EXPECT_NE(ring.text().find("\"no_memory\""), std::string::npos) << ring.text();
+  EXPECT_EQ(server_.rings(), 0u);
   EXPECT_TRUE(connect()->connected());
 }
 

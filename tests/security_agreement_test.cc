@@ -241,6 +241,22 @@ TEST(SecurityAgreement, NamesWhatElseIsWrong) {
   for (const Wrong& row : rows) EXPECT_EQ(error_of(row.text), row.expected) << row.text;
 }
 
+// Of a whole message: what is not there, or nothing of ours, is for others to judge.
+TEST(SecurityAgreement, AHeaderThatAgreesToNothingIsNoError) {
+  for (const char* text : {"", " ", "\r\n\t", "tls", "Security-Verify: tls;q=0.2,digest"}) {
+    SecurityAgreement agreement;
+    agreement.count = 7;
+    EXPECT_EQ(read_security_header(text, agreement), AgreementError::none) << text;
+    EXPECT_EQ(agreement.count, 0u) << text;
+  }
+  SecurityAgreement agreement;
+  EXPECT_EQ(read_security_header("ipsec-3gpp;;", agreement), AgreementError::missing_parameter);
+  EXPECT_EQ(read_security_header("tls;=", agreement), AgreementError::syntax);
+  EXPECT_EQ(read_security_header("ipsec-3gpp;alg=hmac-md5-96" + kNumbers, agreement),
+            AgreementError::none);
+  EXPECT_EQ(agreement.count, 1u);
+}
+
 TEST(SecurityAgreement, HasRoomForEveryCombinationAndNoMore) {
   std::string text = "ipsec-3gpp;alg=hmac-sha-1-96" + kNumbers;
   const std::string one = text;

@@ -11,8 +11,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/file_descriptor.h"
@@ -171,15 +173,16 @@ ExitStatus run_reconcile(const Options& options, std::chrono::milliseconds timeo
   return all_written(refused ? ExitStatus::refused : ExitStatus::done, "the answers");
 }
 
-ExitStatus run(const Options& options) {
+ExitStatus run(Options& options) {
   if (!options.words.empty() && options.words[0] == "mkpcap") return run_mkpcap(options);
   bool refused = false;
   const auto printer = [&](const Session::Result& result) { refused |= print(options, result); };
   const std::chrono::milliseconds timeout(std::llround(options.timeout_s * 1000));
   if (is_reconcile_from_input(options.words)) return run_reconcile(options, timeout);
   if (options.file.empty()) {
-    const Words words = make_request(options.words);
-    Session(options.socket, timeout, !options.json, printer).run_one(words);
+    Words words = make_request(options.words);
+    wipe_words(options.words);
+    Session(options.socket, timeout, !options.json, printer).run_one(std::move(words));
   } else {
     const FileDescriptor file(
         options.file == "-" ? dup(STDIN_FILENO) : open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
@@ -211,6 +214,18 @@ void declare(CLI::App& app, Options& options) {
   app.footer(std::string(kManual) + "\n" + kMkpcapManual);
 }
 
+// Keys are taken out of argv, where everybody on the machine sees them, and out of what CLI11
+// keeps.
+void parse(CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> backwards;  // as CLI11 takes them
+  for (int i = argc - 1; i > 0; --i) backwards.emplace_back(argv[i]);
+  for (int i = 2; i < argc; ++i) {
+    if (holds_key(argv[i - 1])) explicit_bzero(argv[i], std::strlen(argv[i]));
+  }
+  app.parse(std::move(backwards));
+  app.clear();
+}
+
 }  // namespace
 }  // namespace gmesp
 
@@ -220,7 +235,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Talks to a running gmespd.", "gmespctl"};
   gmesp::declare(app, options);
   try {
-    app.parse(argc, argv);
+    gmesp::parse(app, argc, argv);
     if (options.words.empty() == options.file.empty()) {
       throw gmesp::UsageError("give a command, or commands with -f (gmespctl --help)");
     }

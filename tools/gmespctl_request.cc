@@ -12,21 +12,19 @@
 #include <cstring>
 
 #include "control/file_descriptor.h"
+#include "tools/gmespctl_memory.h"
 
 namespace gmesp {
 namespace {
 
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+using Buffer = rapidjson::GenericStringBuffer<rapidjson::UTF8<>, WipingAllocator>;
+using Writer = rapidjson::Writer<Buffer>;
 
 void write_string(Writer& json, std::string_view text) {
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
 constexpr size_t kMaxKeyFileBytes = 4096;
-
-bool holds_key(std::string_view name) {
-  return name == "auth-key" || name == "enc-key" || name == "salt" || name == "ck" || name == "ik";
-}
 
 // The first line. No stream: its buffer would keep the key.
 std::string read_key_file(std::string_view key, const std::string& path) {
@@ -122,6 +120,11 @@ std::vector<bool> write_pairs(Writer& json, const CommandRule& rule,
 
 }  // namespace
 
+bool holds_key(std::string_view name) {
+  if (name.starts_with("--")) name.remove_prefix(2);
+  return name == "auth-key" || name == "enc-key" || name == "salt" || name == "ck" || name == "ik";
+}
+
 std::vector<std::string> split_line(std::string_view line) {
   std::vector<std::string> words;
   size_t i = 0;
@@ -146,7 +149,7 @@ std::vector<std::string> split_line(std::string_view line) {
 Words make_request(const std::vector<std::string>& words) {
   size_t next = 0;
   const CommandRule& rule = command_of(words, next);
-  rapidjson::StringBuffer buffer;
+  Buffer buffer;
   Writer json(buffer);
   json.StartObject();
   write_string(json, "command");
@@ -161,9 +164,7 @@ Words make_request(const std::vector<std::string>& words) {
   const size_t limit = find_key(rule, "limit");
   const bool is_list = rule.command == Command::sa_list || rule.command == Command::ue_list;
   const bool all_pages = is_list && !given[limit];
-  Words request{&rule, {buffer.GetString(), buffer.GetSize()}, all_pages};
-  explicit_bzero(const_cast<char*>(buffer.GetString()), buffer.GetSize());
-  return request;
+  return {&rule, {buffer.GetString(), buffer.GetSize()}, all_pages};
 }
 
 std::string next_page(const std::string& record, std::string_view after) {
@@ -174,12 +175,17 @@ std::string next_page(const std::string& record, std::string_view after) {
                     rapidjson::Value(after.data(), static_cast<rapidjson::SizeType>(after.size()),
                                      request.GetAllocator()),
                     request.GetAllocator());
-  rapidjson::StringBuffer buffer;
+  Buffer buffer;
   Writer json(buffer);
   request.Accept(json);
   return {buffer.GetString(), buffer.GetSize()};
 }
 
 void wipe_text(std::string& text) { explicit_bzero(text.data(), text.size()); }
+
+void wipe_words(std::vector<std::string>& words) {
+  for (std::string& word : words) wipe_text(word);
+  words.clear();
+}
 
 }  // namespace gmesp

@@ -22,6 +22,9 @@ struct Words {
   bool follow_pages = false;  // a list without a limit
 };
 
+// Whether the word is a key's name, with or without --: the next one is secret.
+bool holds_key(std::string_view name);
+
 // Words between blanks; '...' and "..." hold blanks together; # begins a comment.
 std::vector<std::string> split_line(std::string_view line);
 
@@ -30,6 +33,8 @@ Words make_request(const std::vector<std::string>& words);
 // The page of a list behind `after`, for the same request.
 std::string next_page(const std::string& record, std::string_view after);
 
+// Earlier than their memory is (gmespctl_memory.h): a session may last.
 void wipe_text(std::string& text);
+void wipe_words(std::vector<std::string>& words);
 
 }  // namespace gmesp

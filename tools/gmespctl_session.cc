@@ -61,8 +61,9 @@ Session::Session(const std::string& socket, std::chrono::milliseconds timeout, b
       follow_pages_(follow_pages),
       print_(std::move(print)) {}
 
-void Session::run_one(const Words& words) {
+void Session::run_one(Words words) {
   submit(words, 0);
+  wipe_text(words.record);
   while (!pending_.empty() || monitoring_) exchange(-1);
 }
 
@@ -134,7 +135,7 @@ void Session::take_line(std::string_view line) {
     std::vector<std::string> words = split_line(line);
     if (words.empty()) return;
     Words request = make_request(words);
-    for (std::string& word : words) wipe_text(word);
+    wipe_words(words);
     submit(request, lines_);
     wipe_text(request.record);
   } catch (const UsageError& error) {

@@ -55,7 +55,7 @@ class Session {
           Printer print);
 
   // Both return when all is answered; after `monitor` they go on until gmespd hangs up.
-  void run_one(const Words& words);
+  void run_one(Words words);
   // One command a line, until the end of the file.
   void run_file(int fd);
 

@@ -21,49 +21,65 @@ int error_of(std::string_view code) {
 
 CommandWriter::CommandWriter(CommandRecord& record, CommandKind kind, uint64_t handle)
     : record_(record) {
-  record_.head = CommandHead{};
-  record_.head.bytes = sizeof(CommandHead);
-  record_.head.kind = static_cast<uint8_t>(kind);
-  record_.head.handle = handle;
+  head_.bytes = sizeof head_;
+  head_.kind = static_cast<uint8_t>(kind);
+  head_.handle = handle;
+}
+
+CommandWriter::~CommandWriter() {
+  explicit_bzero(head_.ck, sizeof head_.ck);
+  explicit_bzero(head_.ik, sizeof head_.ik);
 }
 
 // Callers have bounded what they add: the tail takes the most of everything.
 void CommandWriter::append(const void* bytes, size_t count) {
-  std::memcpy(reinterpret_cast<std::byte*>(&record_) + record_.head.bytes, bytes, count);
-  record_.head.bytes += static_cast<uint32_t>(count);
+  std::memcpy(reinterpret_cast<std::byte*>(&record_) + head_.bytes, bytes, count);
+  head_.bytes += static_cast<uint32_t>(count);
+}
+
+void CommandWriter::store(uint64_t token) {
+  head_.token = token;
+  std::memcpy(&record_.head, &head_, sizeof head_);
 }
 
 void CommandWriter::add_agreement(const char* text, uint8_t flag, uint8_t& count) {
   if (text == nullptr) return;
   SecurityAgreement agreement;
-  const AgreementError error = parse_security_agreement(text, agreement);
-  if (error == AgreementError::no_ipsec_3gpp) {
-    throw Failure{error_of(Refusal::unacceptable_proposal)};
+  if (read_security_header(text, agreement) != AgreementError::none) {
+    throw Failure{error_of(Refusal::bad_security_header)};
   }
-  if (error != AgreementError::none) throw Failure{error_of(Refusal::bad_security_header)};
   for (const SecurityMechanism& mechanism : agreement.all()) {
     const WireMechanism wire = to_wire(mechanism);
     append(&wire, sizeof wire);
   }
   count = static_cast<uint8_t>(agreement.count);
-  head().flags = static_cast<uint8_t>(head().flags | flag);
+  head_.flags = static_cast<uint8_t>(head_.flags | flag);
 }
 
 void CommandWriter::add_handles(std::span<const uint64_t> handles) {
   if (!handles.empty()) append(handles.data(), handles.size_bytes());
-  head().handles = static_cast<uint16_t>(handles.size());
+  head_.handles = static_cast<uint16_t>(handles.size());
 }
 
 void CommandWriter::add_identity(const char* text) {
   if (text == nullptr) throw Failure{GMESP_EARGUMENT};
   const size_t bytes = strnlen(text, 256);
-  if (bytes == 0 || bytes > 255 || head().identities == kMaxIdentities) {
+  if (bytes == 0 || bytes > 255 || head_.identities == kMaxIdentities) {
     throw Failure{error_of(Refusal::too_many_identities)};
   }
-  const auto length = static_cast<uint8_t>(bytes);
+  append_identity({text, bytes});
+}
+
+void CommandWriter::add_identity_or_none(const char* text) {
+  if (text == nullptr) return append_identity({});
+  add_identity(text);
+}
+
+void CommandWriter::append_identity(std::string_view text) {
+  const auto length = static_cast<uint8_t>(text.size());
   append(&length, 1);
-  append(text, bytes);
-  ++head().identities;
+  append(text.data(), text.size());
+  ++head_.identities;
 }
 
 void CommandWriter::set_address(uint8_t (&to)[16], const char* text) {
@@ -75,8 +91,8 @@ void CommandWriter::set_address(uint8_t (&to)[16], const char* text) {
 
 void CommandWriter::set_contact(const char* text) {
   if (text == nullptr) return;
-  set_address(head().contact, text);
-  head().flags |= kHasContact;
+  set_address(head_.contact, text);
+  head_.flags |= kHasContact;
 }
 
 }  // namespace gmesp::client

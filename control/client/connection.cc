@@ -230,6 +230,7 @@ void Connection::fill_completion(const AnswerRecord& record, gmesp_report& repor
     report.error = error_of(code_);
     return;
   }
+  report.state = head.state;
   report.encrypted = head.encrypted;
   if (head.suite < kSuiteCount) {
     const SuiteInfo& suite = suite_info(Suite{head.suite});

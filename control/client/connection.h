@@ -39,8 +39,8 @@ class Connection {
     if (slot == nullptr) throw Failure{GMESP_ERING_FULL};
     CommandWriter writer(*slot, kind, handle);
     fill(writer);
-    writer.head().token = take_token(place);
-    const uint64_t token = writer.head().token;
+    const uint64_t token = take_token(place);
+    writer.store(token);
     link_.publish();
     return token;
   }

@@ -38,6 +38,7 @@ constexpr ErrorRow kErrors[] = {
     {GMESP_EPERMISSION, "no_permission", "this user may not use the control socket"},
     {GMESP_EVERSION, "version", "caller, libgmesp and gmespd are of versions that do not fit"},
     {GMESP_EPROTOCOL, "protocol", "gmespd does not speak as it should"},
+    {GMESP_ETOO_MANY, "too_many_connections", "gmespd has as many connections as it may"},
 };
 
 // The caller's struct may be older (shorter) or newer than ours: what we do not know must be zero.
@@ -124,8 +125,8 @@ void fill_check(CommandWriter& writer, const gmesp_check_call& call) {
   writer.head().ue_port = call.ue_port;
   writer.head().pcscf_port = call.pcscf_port;
   writer.set_contact(call.contact);
-  writer.add_identity(call.impi);
-  writer.add_identity(call.impu);
+  writer.add_identity_or_none(call.impi);
+  writer.add_identity_or_none(call.impu);
 }
 
 }  // namespace

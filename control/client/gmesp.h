@@ -5,7 +5,8 @@
  *
  * Text: ended by a zero byte. Identities are visible ASCII, as NAIs and URIs are. Addresses are
  * "192.0.2.1" or "2001:db8::1". Security headers go in and come out as their values; several
- * headers of a name are joined by ", ".
+ * headers of a name are joined by ", ". One that is blank or has no ipsec-3gpp in it agrees to
+ * nothing, which is for gmespd to judge.
  *
  * Units are in the names: _s, _ms. A timeout_ms below 0 means for ever, 0 means not at all.
  *
@@ -50,11 +51,12 @@ enum {
   GMESP_EDISCONNECTED = -3, /* gmespd has gone or has thrown us out: gmesp_reconnect() */
   GMESP_EFORKED = -4,
   GMESP_EARGUMENT = -5,   /* NULL where there must be something, a wrong size, too long */
-  GMESP_EMEMORY = -6,     /* no memory */
+  GMESP_EMEMORY = -6,     /* no memory, or no descriptor; here or, connecting, in gmespd */
   GMESP_ENO_ENGINE = -7,  /* nobody listens at this path */
   GMESP_EPERMISSION = -8, /* the socket is not for this user: be in its group */
   GMESP_EVERSION = -9,    /* gmespd, library and caller do not understand one another */
-  GMESP_EPROTOCOL = -10   /* gmespd does not speak as it should */
+  GMESP_EPROTOCOL = -10,  /* gmespd does not speak as it should */
+  GMESP_ETOO_MANY = -11   /* gmespd has as many connections as it may: try again later */
 };
 /* "timeout", "ring_full", ..., or the refusal's code; "unknown" for other numbers. Never NULL. */
 const char *gmesp_error_code(int error);
@@ -73,7 +75,7 @@ enum {
   GMESP_EVENT_SEQUENCE_SOFT_LIMIT, /* have the UE register again soon */
   GMESP_EVENT_SEQUENCE_EXHAUSTED,
   GMESP_EVENT_ICV_FAILURES,
-  GMESP_EVENT_OVERFLOW = 64,   /* events were lost because nobody read: look at your sets again */
+  GMESP_EVENT_OVERFLOW = 64,   /* events were lost because nobody read: see gmesp_reconcile() */
   GMESP_EVENT_ENGINE_RESTARTED /* after gmesp_reconnect(): the sets of before are gone */
 };
 /* For gmesp_subscribe(); overflow and restart come to everyone. */
@@ -89,12 +91,12 @@ struct gmesp_report {
   uint64_t token;   /* completion: of the command */
   uint64_t handle;  /* of the set; 0: none */
   int32_t error;    /* completion: 0, a refusal, or GMESP_EDISCONNECTED */
-  uint32_t state;   /* event: of the set, after it */
+  uint32_t state;   /* event: of the set, after it; check: of the set */
   int64_t when_ms;  /* event: on CLOCK_MONOTONIC */
   uint64_t count;   /* overflow: events lost (0: not known how many); reconcile: handles in missing;
                        finish_reconcile: sets given a deadline */
   uint32_t session; /* reconcile */
-  uint32_t encrypted;      /* response: 1 when the set has a cipher */
+  uint32_t encrypted;      /* response, check: 1 when the set has a cipher */
   const char *code;        /* refusal: as gmespd has written it; else "" */
   const char *security;    /* register: the header to send (role pcscf: Security-Server, role ue:
                               Security-Client); else "" */
@@ -114,7 +116,8 @@ int gmesp_connect(const struct gmesp_options *options, gmesp_client **connection
 void gmesp_close(gmesp_client *connection);
 /* The same options, after GMESP_EDISCONNECTED (or any time). Commands without an answer are
  * reported as completions with that error: whether they were done is not known. Then, when another
- * gmespd is there, GMESP_EVENT_ENGINE_RESTARTED, else GMESP_EVENT_OVERFLOW. Tokens go on. */
+ * gmespd is there, GMESP_EVENT_ENGINE_RESTARTED, else GMESP_EVENT_OVERFLOW: after either,
+ * gmesp_reconcile(). Tokens go on. */
 int gmesp_reconnect(gmesp_client *connection, int timeout_ms);
 
 /* For poll and epoll, POLLIN only: readable when gmesp_poll() has something, after it has answered
@@ -154,14 +157,16 @@ int gmesp_register(gmesp_client *, const struct gmesp_register_call *, int timeo
                    struct gmesp_report *);
 
 /* SM5/SM6: CK and IK, 16 bytes each, which the library does not keep. The completion comes when
- * every SA of the set is usable: the 401 may leave. security_server: role ue, of the 401. */
+ * every SA of the set is usable: the 401 may leave. security_server: role ue, of the 401; a refusal
+ * unacceptable_proposal has ended the set (INT-66). */
 int gmesp_submit_challenge(gmesp_client *, uint64_t handle, const uint8_t *ck, const uint8_t *ik,
                            const char *security_server, uint64_t *token);
 int gmesp_challenge(gmesp_client *, uint64_t handle, const uint8_t *ck, const uint8_t *ik,
                     const char *security_server, int timeout_ms, struct gmesp_report *);
 
-/* SM7: the headers of the protected REGISTER; either may be NULL: it was not there. Completion:
- * encrypted. A refusal verify_mismatch or client_mismatch has ended the set. */
+/* SM7: the headers of the protected REGISTER; either may be NULL: it was not there, which is a
+ * mismatch. Completion: encrypted. A refusal verify_mismatch or client_mismatch has ended the set
+ * (INT-67). */
 int gmesp_submit_response(gmesp_client *, uint64_t handle, const char *security_verify,
                           const char *security_client, uint64_t *token);
 int gmesp_response(gmesp_client *, uint64_t handle, const char *security_verify,
@@ -197,16 +202,18 @@ int gmesp_submit_delete(gmesp_client *, uint64_t handle, uint32_t flags, uint64_
 int gmesp_delete(gmesp_client *, uint64_t handle, uint32_t flags, int timeout_ms,
                  struct gmesp_report *);
 
-/* Which registration a packet came through, by its source and our socket, and whether the IMPI,
- * IMPU and Contact are its. Completion: handle. */
+/* Which registration a request came through, by its source and our socket, and whether the IMPI,
+ * IMPU and Contact are its. Completion: handle, state, alg, ealg and encrypted of the set.
+ * Look at the state: only REGISTER may come over a temporary set, whose user is not authenticated
+ * yet; answer any other request over one with 403. */
 struct gmesp_check_call {
   uint32_t size;
   uint16_t ue_port;
   uint16_t pcscf_port; /* 0: any */
   const char *ue;
-  const char *impi;
-  const char *impu;
-  const char *contact; /* address, or NULL */
+  const char *impi;    /* or NULL: not checked */
+  const char *impu;    /* or NULL: not checked */
+  const char *contact; /* address, or NULL: not checked */
 };
 int gmesp_submit_check(gmesp_client *, const struct gmesp_check_call *, uint64_t *token);
 int gmesp_check(gmesp_client *, const struct gmesp_check_call *, int timeout_ms,
@@ -218,7 +225,8 @@ int gmesp_subscribe(gmesp_client *, uint32_t events, int timeout_ms, struct gmes
 
 /* The sets that the caller believes in, at most GMESP_MAX_HANDLES in one call, in as many calls as
  * it takes; session 0 begins, the completion says which session it is. missing: those that are not
- * there. finish_reconcile gives all others that were there a deadline of grace_ms. */
+ * there. finish_reconcile gives all others that were there a deadline of grace_ms: also those of
+ * other connections, so that one process has to name the sets of all its siblings. */
 #define GMESP_MAX_HANDLES 64
 int gmesp_submit_reconcile(gmesp_client *, uint32_t session, const uint64_t *handles,
                            uint32_t count, uint64_t *token);

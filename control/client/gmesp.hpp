@@ -16,10 +16,11 @@ namespace gmesp {
 
 class Error : public std::runtime_error {
  public:
-  explicit Error(int number)
+  // code: as gmespd has written it, which may be newer than the library; nullptr: the library's.
+  explicit Error(int number, const char* code = nullptr)
       : std::runtime_error(gmesp_error_text(number)),
         number_(number),
-        code_(gmesp_error_code(number)) {}
+        code_(code != nullptr && *code != '\0' ? code : gmesp_error_code(number)) {}
   int number() const { return number_; }
   const std::string& code() const { return code_; }  // "wrong_state", "timeout", ...
 
@@ -111,6 +112,7 @@ class Client {
     return done(
         [&](Report* report) { return gmesp_delete(client_, handle, flags, timeout_ms_, report); });
   }
+  // Look at the state of what it gives: only REGISTER may come over a temporary set.
   Report check_flow(gmesp_check_call call) {
     call.size = sizeof call;
     return done([&](Report* report) { return gmesp_check(client_, &call, timeout_ms_, report); });
@@ -133,7 +135,7 @@ class Client {
   Report done(Call&& call) {
     Report report = blank();
     const int error = call(&report);
-    if (error != GMESP_OK) throw Error(error);
+    if (error != GMESP_OK) throw Error(error, report.code);
     return report;
   }
 

@@ -122,12 +122,12 @@ def _kind(number):
         number, number)
 
 
-def _report(raw):
+def _report(raw, of_check=False):
     kind = _kind(raw.kind)
-    is_event = raw.kind >= _FIRST_EVENT and raw.kind < _OVERFLOW
+    with_state = of_check or _FIRST_EVENT <= raw.kind < _OVERFLOW
     missing = [raw.missing[i] for i in range(min(raw.count, MAX_HANDLES))] if raw.session else []
     return Report(kind, raw.token, raw.handle, raw.error, (raw.code or b"").decode(),
-                  STATES[raw.state] if is_event and raw.state < len(STATES) else None, raw.when_ms,
+                  STATES[raw.state] if with_state and raw.state < len(STATES) else None, raw.when_ms,
                   raw.count, raw.session, bool(raw.encrypted), (raw.security or b"").decode(),
                   (raw.alg or b"").decode(), (raw.ealg or b"").decode(), missing)
 
@@ -208,10 +208,12 @@ class Client:
     def delete(self, handle, flags=0):
         return self._call(_library.gmesp_delete, ctypes.c_uint64(handle), ctypes.c_uint32(flags))
 
-    def check(self, ue, ue_port, impi, impu, pcscf_port=0, contact=None):
+    def check(self, ue, ue_port, impi=None, impu=None, pcscf_port=0, contact=None):
+        """Which set a request came through. Look at its state: only REGISTER may come over a
+        temporary one. What is None is not checked."""
         call = _CheckCall(ctypes.sizeof(_CheckCall), ue_port, pcscf_port, _bytes(ue), _bytes(impi),
                           _bytes(impu), _bytes(contact))
-        return self._call(_library.gmesp_check, ctypes.byref(call))
+        return self._call(_library.gmesp_check, ctypes.byref(call), of_check=True)
 
     def subscribe(self, events):
         return self._call(_library.gmesp_subscribe, ctypes.c_uint32(events))
@@ -230,11 +232,11 @@ class Client:
                             ctypes.c_uint32(int(grace * 1000)))
         return missing, report.count
 
-    def _call(self, function, *arguments):
+    def _call(self, function, *arguments, of_check=False):
         raw = _blank()
         error = function(self._client, *arguments, ctypes.c_int(self._timeout_ms), ctypes.byref(raw))
         self._check(error, (raw.code or b"").decode())
-        return _report(raw)
+        return _report(raw, of_check)
 
     @staticmethod
     def _check(error, code=""):

@@ -93,9 +93,10 @@ Answer receive_answer(int fd) {
 
 // gmespd refuses a ring like any command; one that does not know this request is older or newer.
 [[noreturn]] void fail_by(const std::string& text) {
-  const bool full = text.find("too_many_connections") != std::string::npos;
-  const bool unknown = text.find("unknown_command") != std::string::npos;
-  throw Failure{full ? GMESP_ERING_FULL : unknown ? GMESP_EVERSION : GMESP_EPROTOCOL};
+  const auto says = [&](const char* code) { return text.find(code) != std::string::npos; };
+  if (says("\"too_many_connections\"")) throw Failure{GMESP_ETOO_MANY};
+  if (says("\"no_memory\"")) throw Failure{GMESP_EMEMORY};
+  throw Failure{says("\"unknown_command\"") ? GMESP_EVERSION : GMESP_EPROTOCOL};
 }
 
 Mapping ask_for_memory(int fd, const Deadline& deadline) {

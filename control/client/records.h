@@ -63,7 +63,7 @@ using WireAgreement = std::array<WireMechanism, SecurityAgreement::kMaxMechanism
 
 // A flag that its kind does not have makes the record nonsense.
 inline constexpr uint8_t kHasContact = 1;   // registered, check
-inline constexpr uint8_t kHasFirst = 2;     // an agreement: below
+inline constexpr uint8_t kHasFirst = 2;     // an agreement, below; of no mechanism: nothing known
 inline constexpr uint8_t kHasSecond = 4;    // below
 inline constexpr uint8_t kOnlyThisSet = 8;  // remove
 inline constexpr uint8_t kAtOnce = 16;      // remove
@@ -72,7 +72,7 @@ inline constexpr uint8_t kAllFlags = 31;
 // Behind it, packed: the mechanisms of the first agreement (registered: Security-Client; challenge:
 // Security-Server; response: Security-Verify), of the second (registered: Security-Verify;
 // response: Security-Client), the handles (reconcile), the identities, each with a byte of length
-// before it (registered: IMPI, IMPUs; ok: IMPUs; check: IMPI, IMPU).
+// before it (registered: IMPI, IMPUs; ok: IMPUs; check: IMPI, IMPU; empty: not asked).
 struct CommandHead {
   uint32_t bytes;  // of head and tail
   uint8_t kind;
@@ -93,7 +93,7 @@ struct CommandHead {
   uint32_t grace_ms;  // finish_reconcile
   uint8_t ck[16];     // challenge; wiped in the slot by whoever has copied them
   uint8_t ik[16];
-  uint64_t reserved;
+  uint64_t reserved;  // 0
 };
 static_assert(sizeof(CommandHead) == 128 && offsetof(CommandHead, ck) == 88);
 
@@ -120,9 +120,9 @@ struct AnswerHead {
   uint8_t kind;
   uint8_t refused;    // bytes of the code; 0: done
   uint8_t suite;      // of the set, when there is one
-  uint8_t encrypted;  // response: the suite has a cipher
+  uint8_t encrypted;  // response, check: the suite has a cipher
   uint8_t event;
-  uint8_t state;
+  uint8_t state;  // event, check
   uint8_t mechanisms;
   uint8_t handles;
   uint64_t token;

@@ -256,6 +256,13 @@ AgreementError parse_security_agreement(std::string_view text, SecurityAgreement
   return error;
 }
 
+AgreementError read_security_header(std::string_view text, SecurityAgreement& agreement) {
+  agreement = {};
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return AgreementError::none;
+  const AgreementError error = parse_security_agreement(text, agreement);
+  return error == AgreementError::no_ipsec_3gpp ? AgreementError::none : error;
+}
+
 std::string format_security_agreement(const SecurityAgreement& agreement, SpiFormat spis) {
   const size_t spi_digits = spis == SpiFormat::padded ? 10 : 1;
   std::string text;

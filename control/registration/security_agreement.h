@@ -63,6 +63,10 @@ enum class AgreementError : uint8_t {
 // with algorithms that nobody here knows are skipped. At most kMaxAgreementText bytes, else syntax.
 inline constexpr size_t kMaxAgreementText = 16384;
 AgreementError parse_security_agreement(std::string_view text, SecurityAgreement& agreement);
+// The same for whoever passes on what a message has: nothing but blanks, or no ipsec-3gpp element
+// that is known, is no error but an agreement of none, to be judged by the Registrar's rules
+// (INT-65 to INT-67).
+AgreementError read_security_header(std::string_view text, SecurityAgreement& agreement);
 
 enum class SpiFormat : uint8_t {
   plain,   // spi-c=1001

@@ -166,5 +166,21 @@ async def other_identity(bed, family, transport):
     report.check_equal(await bed.states("pcscf", victim), ["established"], "the victim's sets")
 
 
+# PUB-01: only REGISTER may come over a temporary set, whatever its IMPU.
+async def too_early(bed, family, transport):
+    phone = await bed.phone(family, transport)
+    sm7 = phone._sm7
+
+    def invite(fresh, expires):
+        message = sm7(fresh, expires)
+        message.method = "INVITE"  # and CSeq of the REGISTER, by which the phone knows the answer
+        return message
+    phone._sm7 = invite
+    outcome = await phone.register()
+    report.check_equal(outcome.status, 403, "status")
+    report.check_equal(await bed.states("pcscf", phone), ["temporary"], "states")
+
+
 CASES = (impostor, wrong_res, wrong_res_again, wrong_network, resynchronisation, lost_sm7, lost_200,
-         resent, bidding_down, unacceptable, other_identity)
+         resent, bidding_down, unacceptable, other_identity,
+         too_early)

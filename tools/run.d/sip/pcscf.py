@@ -103,6 +103,8 @@ class Pcscf:
         self.registrations.packet_came_over(one)
         if request.method == "REGISTER":
             return await self._register(request, flow, one)
+        if not one.established:  # PUB-01: nobody has been authenticated yet
+            return self._to_ue(request.response(403, "Forbidden"), flow, one)
         self._leave_route(request)
         if request.method == "INVITE":
             request.push("Record-Route", f"<sip:{sip.bracketed(flow.local[0])}:{PORT_PS};lr>")
