@@ -149,7 +149,6 @@ bool RingServer::poll() {
     Client& client = *entry->second;
     const bool served = serve(entry->first, client);
     progress |= served;
-    if (client.told) ring_bell(client);
     if (client.broken()) {
       ++counts_.thrown_out;
       spdlog::debug("a client of a ring was thrown out: its index cannot be");
@@ -157,6 +156,10 @@ bool RingServer::poll() {
     // What libgmesp had submitted before it hung up is done: it never has more unanswered than
     // can_be_served() takes. Of a client that does otherwise the rest goes with it.
     if (client.broken() || (client.hung_up && !served)) clients_.erase(entry);
+  }
+  // Behind all: one client's command is another's event.
+  for (const auto& [number, client] : clients_) {
+    if (client->told) ring_bell(*client);
   }
   return progress;
 }

@@ -185,6 +185,31 @@ TEST_F(RingServerTest, RingsTheBellOfAClientThatSleepsOnly) {
   EXPECT_EQ(ring->bells(), 0);
 }
 
+// In one poll, whichever of the two is served first.
+TEST_F(RingServerTest, RingsForTheEventOfAnothersCommand) {
+  AssumeRole role(control_thread);
+  const std::array rings{connect(), connect()};
+  for (const auto& ring : rings) {
+    RecordMaker subscribe(CommandKind::subscribe, 1);
+    subscribe.record.head.number = ~0u;
+    ask(*ring, subscribe.record);
+  }
+  for (uint32_t who = 0; who < 2; ++who) {
+    const AnswerRecord offered = ask(*rings[who], register_record(2, 1 + who));
+    RecordMaker remove(CommandKind::remove, 3, offered.head.handle);
+    remove.record.head.flags = client::kAtOnce;
+    RingClient& other = *rings[1 - who];
+    other.memory().client_asleep = 1;
+    ASSERT_TRUE(rings[who]->put(remove.record));
+    server_.poll();
+    EXPECT_EQ(other.bells(), 1);
+    while (other.get()) {
+    }
+    while (rings[who]->get()) {
+    }
+  }
+}
+
 TEST_F(RingServerTest, DoesNotSleepOverACommand) {
   AssumeRole role(control_thread);
   const auto ring = connect();
