@@ -33,6 +33,7 @@ CommandWriter::~CommandWriter() {
 
 // Callers have bounded what they add: the tail takes the most of everything.
 void CommandWriter::append(const void* bytes, size_t count) {
+  if (count == 0) return;  // an identity that is left out has no text
   std::memcpy(reinterpret_cast<std::byte*>(&record_) + head_.bytes, bytes, count);
   head_.bytes += static_cast<uint32_t>(count);
 }
