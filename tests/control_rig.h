@@ -105,4 +105,15 @@ class ControlRig {
   std::vector<std::thread> threads;
 };
 
+// SAs of both directions, whatever their state.
+inline size_t count_all(const SaManager& sas) {
+  size_t sum = 0;
+  for (const Direction direction : {Direction::in, Direction::out}) {
+    for (const SaState state : {SaState::installing, SaState::live, SaState::deleting}) {
+      sum += sas.count(direction, state);
+    }
+  }
+  return sum;
+}
+
 }  // namespace gmesp

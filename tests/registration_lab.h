@@ -95,15 +95,7 @@ class GmEnd {
   std::chrono::seconds left(SetHandle handle) ON(control_thread) {
     return std::chrono::duration_cast<std::chrono::seconds>(registrar.view(handle).left);
   }
-  size_t live_sas() const {
-    size_t live = 0;
-    for (const Direction direction : {Direction::in, Direction::out}) {
-      for (const SaState state : {SaState::installing, SaState::live, SaState::deleting}) {
-        live += sas.count(direction, state);
-      }
-    }
-    return live;
-  }
+  size_t live_sas() const { return count_all(sas); }
 
   ControlRig rig;
   SaManager sas;

@@ -78,15 +78,7 @@ struct Bench {
     }
     return spis;
   }
-  size_t total() const {
-    size_t sum = 0;
-    for (const Direction direction : {Direction::in, Direction::out}) {
-      for (const SaState state : {SaState::installing, SaState::live, SaState::deleting}) {
-        sum += sas.count(direction, state);
-      }
-    }
-    return sum;
-  }
+  size_t total() const { return count_all(sas); }
 
   ControlRig rig;
   SaManager sas;

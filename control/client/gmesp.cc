@@ -91,9 +91,12 @@ int submit(gmesp_client* connection, CommandKind kind, uint64_t handle, uint64_t
   });
 }
 
-// The blocking form: submitted is what the other form has answered.
-int await(gmesp_client* connection, int submitted, uint64_t token, int timeout_ms,
-          gmesp_report* report) {
+// The blocking form of a call. submit(&token) is the other.
+template <typename Submit>
+int blocking(gmesp_client* connection, int timeout_ms, gmesp_report* report, Submit&& submit) {
+  if (!can_be_written(report)) return GMESP_EARGUMENT;
+  uint64_t token = 0;
+  const int submitted = submit(&token);
   if (submitted != GMESP_OK) return submitted;
   return guarded([&] {
     gmesp_report ours{};
@@ -292,91 +295,77 @@ int gmesp_submit_finish_reconcile(gmesp_client* connection, uint32_t session, ui
 
 int gmesp_register(gmesp_client* connection, const gmesp_register_call* call, int timeout_ms,
                    gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_register(connection, call, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report,
+                  [&](uint64_t* token) { return gmesp_submit_register(connection, call, token); });
 }
 
 int gmesp_challenge(gmesp_client* connection, uint64_t handle, const uint8_t* ck, const uint8_t* ik,
                     const char* security_server, int timeout_ms, gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_challenge(connection, handle, ck, ik, security_server, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_challenge(connection, handle, ck, ik, security_server, token);
+  });
 }
 
 int gmesp_response(gmesp_client* connection, uint64_t handle, const char* security_verify,
                    const char* security_client, int timeout_ms, gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted =
-      gmesp_submit_response(connection, handle, security_verify, security_client, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_response(connection, handle, security_verify, security_client, token);
+  });
 }
 
 int gmesp_ok(gmesp_client* connection, uint64_t handle, uint32_t expires_s,
              const char* const* impus, uint32_t impu_count, int timeout_ms, gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_ok(connection, handle, expires_s, impus, impu_count, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_ok(connection, handle, expires_s, impus, impu_count, token);
+  });
 }
 
 int gmesp_fail(gmesp_client* connection, uint64_t handle, uint32_t reason, int timeout_ms,
                gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_fail(connection, handle, reason, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_fail(connection, handle, reason, token);
+  });
 }
 
 int gmesp_refresh(gmesp_client* connection, uint64_t handle, uint32_t expires_s, int timeout_ms,
                   gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_refresh(connection, handle, expires_s, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_refresh(connection, handle, expires_s, token);
+  });
 }
 
 int gmesp_delete(gmesp_client* connection, uint64_t handle, uint32_t flags, int timeout_ms,
                  gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_delete(connection, handle, flags, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_delete(connection, handle, flags, token);
+  });
 }
 
 int gmesp_check(gmesp_client* connection, const gmesp_check_call* call, int timeout_ms,
                 gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_check(connection, call, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report,
+                  [&](uint64_t* token) { return gmesp_submit_check(connection, call, token); });
 }
 
 int gmesp_subscribe(gmesp_client* connection, uint32_t events, int timeout_ms,
                     gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_subscribe(connection, events, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_subscribe(connection, events, token);
+  });
 }
 
 int gmesp_reconcile(gmesp_client* connection, uint32_t session, const uint64_t* handles,
                     uint32_t count, int timeout_ms, gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_reconcile(connection, session, handles, count, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_reconcile(connection, session, handles, count, token);
+  });
 }
 
 int gmesp_finish_reconcile(gmesp_client* connection, uint32_t session, uint32_t grace_ms,
                            int timeout_ms, gmesp_report* report) {
-  if (!can_be_written(report)) return GMESP_EARGUMENT;
-  uint64_t token = 0;
-  const int submitted = gmesp_submit_finish_reconcile(connection, session, grace_ms, &token);
-  return await(connection, submitted, token, timeout_ms, report);
+  return blocking(connection, timeout_ms, report, [&](uint64_t* token) {
+    return gmesp_submit_finish_reconcile(connection, session, grace_ms, token);
+  });
 }
 
 }  // extern "C"
