@@ -115,6 +115,7 @@ void read_ports(ConfigTable access, ConfigTable host, Config& config) {
     host.refuse("device", "another interface (iface=) than [access] has");
   }
   config.worker.path.access_mtu = config.access.mtu;
+  config.worker.path.host_mtu = config.host.mtu;
   config.worker.path.verify_checksums = verify == 1 || (verify == 0 && other.is_af_packet());
   // NICs judge checksums for nothing; a TAP's driver sums like us, only where we would have to.
   config.host.transport_checksums = verify == 1 || (verify == 0 && other.is_pci());

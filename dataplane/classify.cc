@@ -35,6 +35,13 @@ void set_payload(Packet& packet, const ChainPosition& position, PacketKind kind)
 
 enum class Extent : uint8_t { whole, cut_off };
 
+// What an ICMP error quotes of a fragment may be anything.
+Verdict fragment(Packet& packet, const ChainPosition& position, Extent extent) {
+  if (extent == Extent::cut_off) return Verdict::drop(Drop::fragment);
+  set_payload(packet, position, PacketKind::fragment);
+  return Verdict::pass();
+}
+
 template <Extent kExtent>
 Verdict classify_ipv4(Packet& packet) {
   const size_t available = packet.ip_bytes();
@@ -48,12 +55,12 @@ Verdict classify_ipv4(Packet& packet) {
   if (header_bytes > available || (total > available && kExtent == Extent::whole)) {
     return Verdict::drop(Drop::runt);
   }
-  if ((ip.flags_and_fragment_offset.host() & kFragmentBits) != 0) {
-    return Verdict::drop(Drop::fragment);
-  }
   const ChainPosition position{
       static_cast<uint16_t>(packet.ip_offset + offsetof(Ipv4Header, protocol)),
       static_cast<uint16_t>(packet.ip_offset + header_bytes)};
+  if ((ip.flags_and_fragment_offset.host() & kFragmentBits) != 0) {
+    return fragment(packet, position, kExtent);
+  }
   const bool esp = ip.protocol == Protocol::esp;
   set_payload(packet, position, esp ? PacketKind::esp : PacketKind::cleartext);
   if (esp && kExtent == Extent::whole)
@@ -63,6 +70,7 @@ Verdict classify_ipv4(Packet& packet) {
 
 // RFC 8200 4.1: hop-by-hop only first; routing; destination options before a routing header or
 // last.
+template <Extent kExtent>
 Verdict walk_extension_headers(Packet& packet, size_t end) {
   ChainPosition here{static_cast<uint16_t>(packet.ip_offset + offsetof(Ipv6Header, next_header)),
                      static_cast<uint16_t>(packet.ip_offset + sizeof(Ipv6Header))};
@@ -70,7 +78,7 @@ Verdict walk_extension_headers(Packet& packet, size_t end) {
   for (int headers = 0;; ++headers) {
     switch (packet.header<Protocol>(here.next_header_offset)) {
       case Protocol::fragment:
-        return Verdict::drop(Drop::fragment);
+        return fragment(packet, here, kExtent);
       case Protocol::esp:
         set_payload(packet, here, PacketKind::esp);
         return Verdict::pass();
@@ -106,10 +114,10 @@ Verdict classify_ipv6(Packet& packet) {
     return Verdict::drop(Drop::malformed_ip);
   }
   const size_t total = sizeof(Ipv6Header) + ip.payload_length.host();
-  if (kExtent == Extent::cut_off) return walk_extension_headers(packet, packet.length);
+  if (kExtent == Extent::cut_off) return walk_extension_headers<kExtent>(packet, packet.length);
   if (total > available) return Verdict::drop(Drop::runt);
   const size_t end = packet.ip_offset + total;
-  const Verdict verdict = walk_extension_headers(packet, end);
+  const Verdict verdict = walk_extension_headers<kExtent>(packet, end);
   if (packet.kind == PacketKind::esp) packet.length = static_cast<uint16_t>(end);
   return verdict;
 }

@@ -16,8 +16,8 @@ namespace gmesp {
 // and kind. For ESP the payload starts at the SPI and the frame is cut to the IP packet (Ethernet
 // pads short frames). For other IP packets the payload starts where an ESP header would go (RFC
 // 4303 3.1.1): behind IPv4 options, or behind hop-by-hop and routing headers; destination options
-// that follow them stay inside ESP. Drops: runt, malformed_ip, malformed_extension_header, fragment
-// (until they are reassembled).
+// that follow them stay inside ESP. Of a fragment the payload starts behind the IPv4 header, or
+// at the Fragment header. Drops: runt, malformed_ip, malformed_extension_header.
 Verdict classify(Packet& packet);
 
 // The same for a packet that an ICMP error quotes: it begins with its IP header and may be cut off

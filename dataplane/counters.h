@@ -22,6 +22,15 @@ enum class Drop : uint8_t {
   malformed_ip,
   malformed_extension_header,
   fragment,
+  bad_fragment,
+  overlapping_fragment,
+  duplicate_fragment,
+  too_many_fragments,
+  fragment_source_limit,
+  fragment_evicted,
+  fragment_timeout,
+  datagram_too_long,
+  no_buffer,
   transport_runt,
   steering_full,
   // ESP from the access port.
@@ -37,14 +46,15 @@ enum class Drop : uint8_t {
   cleartext_on_protected_port,
   spoofed_source,
   icmp_quotes_protected,
+  icmp_about_esp,
   policy_rule,
   policy_default,
   // Towards the access port.
   bad_checksum,
-  esp_exceeds_mtu,
   sequence_exhausted,
   crypto_failed,
   // Transmit, either port.
+  packet_too_big,
   frame_exceeds_mtu,
   tx_full,
   kCount
@@ -72,7 +82,25 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
     {Drop::malformed_extension_header, "malformed_extension_header", "RFC 8200 4",
      "IPv6 extension headers cut off, out of order or too many"},
     {Drop::fragment, "fragment", "RFC 4303 3.4.1",
-     "IP fragment; ESP protects whole datagrams only"},
+     "Fragment header where none can be: behind ESP, or again in a whole datagram"},
+    {Drop::bad_fragment, "bad_fragment", "RFC 8200 4.5, RFC 7112",
+     "fragment that cannot be: odd length, empty, or a first one without its headers"},
+    {Drop::overlapping_fragment, "overlapping_fragment", "RFC 5722",
+     "fragment of a datagram two of whose fragments overlap"},
+    {Drop::duplicate_fragment, "duplicate_fragment", "RFC 8200 4.5",
+     "fragment whose exact place is filled"},
+    {Drop::too_many_fragments, "too_many_fragments", "RFC 4303 3.4.1",
+     "fragment of a datagram in more pieces than are kept"},
+    {Drop::fragment_source_limit, "fragment_source_limit", "RFC 4963",
+     "fragment of a source that has as many waiting as one may"},
+    {Drop::fragment_evicted, "fragment_evicted", "RFC 4963",
+     "oldest incomplete datagram: gave way to newer fragments"},
+    {Drop::fragment_timeout, "fragment_timeout", "RFC 1122 3.3.2, RFC 8200 4.5",
+     "datagram whose other fragments did not come in time"},
+    {Drop::datagram_too_long, "datagram_too_long", "RFC 791 3.1",
+     "fragment that ends beyond the longest datagram: raise [fragments] max_datagram"},
+    {Drop::no_buffer, "no_buffer", "DPDK rte_mempool",
+     "no buffer left for a datagram or fragment of our own making"},
     {Drop::transport_runt, "transport_runt", "RFC 768, RFC 9293",
      "packet ends inside its UDP or TCP header"},
     {Drop::steering_full, "steering_full", "DPDK RSS",
@@ -95,17 +123,19 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
      "own or core address as source on the access side"},
     {Drop::icmp_quotes_protected, "icmp_quotes_protected", "RFC 4301 6",
      "ICMP error of the host that would carry a protected packet in clear"},
+    {Drop::icmp_about_esp, "icmp_about_esp", "RFC 4301 8.2",
+     "ICMP error about an ESP packet: heard by the engine, nothing to the host"},
     {Drop::policy_rule, "policy_rule", "RFC 4301 4.4.1", "unprotected packet that a rule drops"},
     {Drop::policy_default, "policy_default", "RFC 4301 4.4.1",
      "unprotected packet that no rule passes"},
     {Drop::bad_checksum, "bad_checksum", "RFC 9293 3.1",
      "UDP or TCP checksum wrong or unfinished before ESP"},
-    {Drop::esp_exceeds_mtu, "esp_exceeds_mtu", "RFC 4303 3.3.4",
-     "protected packet longer than the access MTU"},
     {Drop::sequence_exhausted, "sequence_exhausted", "RFC 4303 3.3.3",
      "SA has used its last sequence number"},
     {Drop::crypto_failed, "crypto_failed", "RFC 4303 3.3.2",
      "encryption not completed by the crypto library"},
+    {Drop::packet_too_big, "packet_too_big", "RFC 4303 3.3.4, RFC 8201",
+     "longer than the MTU ahead and not to be fragmented; its sender is told"},
     {Drop::frame_exceeds_mtu, "frame_exceeds_mtu", "RFC 1122 3.3.3",
      "packet longer than the MTU of the port it leaves by"},
     {Drop::tx_full, "tx_full", "DPDK rte_eth_tx_burst", "port did not take the frame"},
@@ -143,9 +173,19 @@ struct Counters {
   uint64_t protected_out = 0;  // packets made ESP, handed to the access port
   uint64_t bypassed_in = 0;    // cleartext that policy passed
   uint64_t bypassed_out = 0;
-  uint64_t steered = 0;         // handed to the worker that owns the UE
-  uint64_t steered_for_tx = 0;  // handed to the worker that has a transmit queue
-  uint64_t events_delayed = 0;  // event ring was full; the event waits on its SA
+  // A packet is counted once; what becomes another packet, here: rx of both ports +
+  // datagrams_joined
+  // + fragments_made + answers_made = tx of both ports + drops + fragments_joined + fragments_held
+  // + packets_fragmented.
+  uint64_t fragments_held = 0;      // of datagrams not yet complete, now
+  uint64_t fragments_joined = 0;    // that became
+  uint64_t datagrams_joined = 0;    // whole datagrams
+  uint64_t packets_fragmented = 0;  // that became
+  uint64_t fragments_made = 0;      // fragments
+  uint64_t answers_made = 0;        // ICMP "too big"
+  uint64_t steered = 0;             // handed to the worker that owns the UE
+  uint64_t steered_for_tx = 0;      // handed to the worker that has a transmit queue
+  uint64_t events_delayed = 0;      // event ring was full; the event waits on its SA
   uint64_t polls = 0;
   uint64_t polls_empty = 0;
   std::array<uint64_t, kDropCount> drops{};

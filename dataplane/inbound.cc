@@ -24,48 +24,63 @@ SequenceNumber sequence_number_of(const Packet& packet) {
 
 void Inbound::run(Burst& burst, uint64_t now_tsc) {
   burst.filter(
-      counters_, [&](Packet& p) { return demultiplex(p); },                // RFC 4301 5.2 step 2
+      drops_, [&](Packet& p) { return demultiplex(p); },                   // RFC 4301 5.2 step 2
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
 
 void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
-  burst.move_if(cleartext_burst_, [](const Packet& p) { return p.kind != PacketKind::esp; });
-  cleartext_burst_.filter(counters_, [&](Packet& p) {  // RFC 4301 5.2 step 3b, TS 33.203 7.1
-    return cleartext_.check(p, Direction::in, now_tsc);
-  });
-  counters_.bypassed_in += cleartext_burst_.size();
+  burst.move_if(others_, [](const Packet& p) { return p.kind != PacketKind::esp; });
+  if (!others_.empty()) run_others(burst, now_tsc);
 
-  burst.filter(counters_, [&](Packet& p) { return read_spi(p); });  // RFC 4303 2.1
-  burst.filter(counters_, [&](Packet& p) { return find_sa(p); });   // 3.4.2
+  burst.filter(drops_, [&](Packet& p) { return read_spi(p); });  // RFC 4303 2.1
+  burst.filter(drops_, [&](Packet& p) { return find_sa(p); });   // 3.4.2
   burst.filter(
-      counters_, [&](Packet& p) { return check_length(p); },  // RFC 4303 2
-      [&](Packet& p) { return check_replay(p); });            // 3.4.3, before the ICV
+      drops_, [&](Packet& p) { return check_length(p); },  // RFC 4303 2
+      [&](Packet& p) { return check_replay(p); });         // 3.4.3, before the ICV
   Jobs jobs;
   verify_and_decrypt(burst, jobs);  // 3.4.4
   const EspJob* job = jobs.data();
   burst.filter(
-      counters_, [&](Packet& p) { return check_icv(p, *job++); },  // 3.4.4
-      [&](Packet& p) { return update_replay(p); },                 // 3.4.3, after the ICV
-      [&](Packet& p) { return strip(p); },                         // 3.4.4.1, 2.4 to 2.6
-      [&](Packet& p) { return check_selector(p); },                // RFC 4301 5.2 step 4
-      [&](Packet& p) { return deliver(p, now_tsc); });
-  counters_.protected_in += burst.size();
+      drops_, [&](Packet& p) { return check_icv(p, *job++); },  // 3.4.4
+      [&](Packet& p) { return update_replay(p); },              // 3.4.3, after the ICV
+      [&](Packet& p) { return strip(p); },                      // 3.4.4.1, 2.4 to 2.6
+      [&](Packet& p) { return check_selector(p); },             // RFC 4301 5.2 step 4
+      [&](Packet& p) { return deliver(p, now_tsc); },
+      [&](Packet& p) { return oversize_.fit_protected(p, host_mtu_); });
 
-  cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
+  others_.move_if(burst, [](const Packet&) { return true; });
 }
 
-Inbound::Inbound(const PathConfig& config, Sad& sad, const KeyStore& keys,
-                 MultiBuffer& multi_buffer, const Cleartext& cleartext, Steerer& steerer,
-                 Counters& counters)
+// What is not ESP, or not yet: fragments of ESP join the others in `esp` when they are whole.
+void Inbound::run_others(Burst& esp, uint64_t now_tsc) {
+  others_.filter(drops_,
+                 [&](Packet& p) { return reassembler_.add(p, now_tsc); });  // RFC 4303 3.4.1
+  others_.move_if(esp, [](const Packet& p) { return p.kind == PacketKind::esp; });
+  others_.filter(
+      drops_, [&](Packet& p) { return path_mtu_.hear(p, now_tsc); },           // RFC 4301 8.2
+      [&](Packet& p) { return cleartext_.check(p, Direction::in, now_tsc); },  // 5.2 step 3b
+      [&](Packet& p) {
+        ++counters_.bypassed_in;
+        return oversize_.fit_cleartext(p, host_mtu_, now_tsc);
+      });
+}
+
+Inbound::Inbound(const PathContext& context, Sad& sad)
     : sad_(sad),
-      keys_(keys),
-      multi_buffer_(multi_buffer),
-      cleartext_(cleartext),
-      steerer_(steerer),
-      counters_(counters),
-      check_padding_(config.check_padding),
-      mss_(config.access_mtu) {}
+      keys_(context.keys),
+      multi_buffer_(context.multi_buffer),
+      cleartext_(context.cleartext),
+      steerer_(context.steerer),
+      drops_(context.drops),
+      counters_(context.drops.counters),
+      check_padding_(context.config.check_padding),
+      host_mtu_(context.config.host_mtu),
+      mss_(context.config.access_mtu),
+      reassembler_(context.config.reassembly, context.config.tsc_hz, context.seed,
+                   context.pools.datagrams, context.drops),
+      path_mtu_(context.config.access_mtu, context.config.tsc_hz, context.spd, context.steerer),
+      oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
 
 Verdict Inbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
@@ -155,6 +170,7 @@ Verdict Inbound::deliver(Packet& packet, uint64_t now_tsc) {
   if (packet.next_header() != Protocol::udp) clamp_mss(packet, mss_.of(sa.suite, packet.is_ipv4()));
   // TS 24.229 5.2.2: the first use of an SA is an event.
   sad_.sas().record_use(sa, packet.ip_bytes(), now_tsc);
+  ++counters_.protected_in;
   return Verdict::pass();
 }
 

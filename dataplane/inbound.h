@@ -7,27 +7,27 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "crypto/key_store.h"
-#include "crypto/multi_buffer.h"
-#include "dataplane/cleartext.h"
-#include "dataplane/counters.h"
+#include "dataplane/oversize.h"
 #include "dataplane/packet.h"
-#include "dataplane/path_config.h"
+#include "dataplane/path_context.h"
+#include "dataplane/path_mtu.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/sad.h"
-#include "dataplane/steering.h"
 
 namespace gmesp {
 
 class Inbound {
  public:
-  // Everything referred to belongs to the same worker, or is constant, and outlives this object.
-  Inbound(const PathConfig& config, Sad& sad, const KeyStore& keys, MultiBuffer& multi_buffer,
-          const Cleartext& cleartext, Steerer& steerer, Counters& counters);
+  Inbound(const PathContext& context, Sad& sad);
 
-  // Takes a burst from the access port through every step; what is left goes to the host.
+  // Takes a burst from the access port through every step; what is left goes to the host, and so
+  // does what oversize() has.
   void run(Burst& burst, uint64_t now_tsc);
   // The same for packets that another worker has classified and steered here.
   void run_owned(Burst& burst, uint64_t now_tsc);
+  Oversize& oversize() { return oversize_; }
+  // Once a poll: fragments that wait too long.
+  void expire(uint64_t now_tsc) { reassembler_.expire(now_tsc); }
 
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;
@@ -43,6 +43,7 @@ class Inbound {
   Verdict strip(Packet& packet);
   Verdict check_selector(Packet& packet);
   Verdict deliver(Packet& packet, uint64_t now_tsc);
+  void run_others(Burst& esp, uint64_t now_tsc);
 
   SaRecord& record(const Packet& packet) { return sad_.sas().record(*packet.inbound_sa); }
 
@@ -51,10 +52,15 @@ class Inbound {
   MultiBuffer& multi_buffer_;
   const Cleartext& cleartext_;
   Steerer& steerer_;
+  Drops& drops_;
   Counters& counters_;
   const bool check_padding_;
+  const uint16_t host_mtu_;
   const MssTable mss_;
-  Burst cleartext_burst_;
+  Reassembler reassembler_;
+  PathMtu path_mtu_;
+  Oversize oversize_;
+  Burst others_;  // all that is not ESP
 };
 
 }  // namespace gmesp

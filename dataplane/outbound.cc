@@ -12,52 +12,56 @@ namespace gmesp {
 
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
   burst.filter(
-      counters_, [&](Packet& p) { return demultiplex(p); },                 // RFC 4301 5.1 step 1
+      drops_, [&](Packet& p) { return demultiplex(p); },                    // RFC 4301 5.1 step 1
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
 
 void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
+  burst.filter(drops_, [&](Packet& p) { return reassembler_.add(p, now_tsc); });  // RFC 4303 3.3.4
   for (Packet& p : burst) hash_addresses(p);  // each pass asks for what the next one reads
   for (Packet& p : burst) find_candidate(p);
-  burst.filter(counters_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
+  burst.filter(drops_, [&](Packet& p) { return find_policy(p); });  // RFC 4301 5.1 step 2
 
   burst.move_if(cleartext_burst_, [](const Packet& p) { return p.outbound_sa == nullptr; });
-  cleartext_burst_.filter(counters_, [&](Packet& p) {  // RFC 4301 5.1 step 3, TS 33.203 7.1
-    return cleartext_.check(p, Direction::out, now_tsc);
-  });
-  counters_.bypassed_out += cleartext_burst_.size();
+  cleartext_burst_.filter(
+      drops_,  // RFC 4301 5.1 step 3, TS 33.203 7.1
+      [&](Packet& p) { return cleartext_.check(p, Direction::out, now_tsc); },
+      [&](Packet& p) {
+        ++counters_.bypassed_out;
+        return oversize_.fit_cleartext(p, access_mtu_, now_tsc);
+      });
 
   burst.filter(
-      counters_, [&](Packet& p) { return trim(p); },  // what pads a short frame
+      drops_, [&](Packet& p) { return trim(p); },  // what pads a short frame
       [&](Packet& p) { return check_checksum(p); },
       [&](Packet& p) { return clamp(p); },                  // RFC 9293 3.7.1
-      [&](Packet& p) { return check_mtu(p); },              // RFC 4303 3.3.4
+      [&](Packet& p) { return check_mtu(p, now_tsc); },     // RFC 4303 3.3.4
       [&](Packet& p) { return encapsulate(p, now_tsc); });  // 3.3.2.1, 3.3.3
   Jobs jobs;
   encrypt_and_sign(burst, jobs);  // 3.3.2
   const EspJob* job = jobs.data();
-  burst.filter(counters_, [&](Packet&) {
-    return (job++)->good ? Verdict::pass() : Verdict::drop(Drop::crypto_failed);
-  });
-  counters_.protected_out += burst.size();
+  burst.filter(drops_, [&](Packet& p) { return finish(p, *job++); });  // 3.3.4
 
   cleartext_burst_.move_if(burst, [](const Packet&) { return true; });
 }
 
-Outbound::Outbound(const PathConfig& config, Spd& spd, const KeyStore& keys,
-                   MultiBuffer& multi_buffer, const Cleartext& cleartext, Steerer& steerer,
-                   Counters& counters)
-    : spd_(spd),
-      keys_(keys),
-      multi_buffer_(multi_buffer),
-      cleartext_(cleartext),
-      steerer_(steerer),
-      counters_(counters),
-      access_mtu_(config.access_mtu),
-      verify_checksums_(config.verify_checksums),
-      device_checksums_(config.device_checksums),
-      mss_(config.access_mtu) {}
+Outbound::Outbound(const PathContext& context)
+    : spd_(context.spd),
+      keys_(context.keys),
+      multi_buffer_(context.multi_buffer),
+      cleartext_(context.cleartext),
+      steerer_(context.steerer),
+      drops_(context.drops),
+      counters_(context.drops.counters),
+      access_mtu_(context.config.access_mtu),
+      answers_too_big_(context.config.answer_too_big),
+      verify_checksums_(context.config.verify_checksums),
+      device_checksums_(context.config.device_checksums),
+      mss_(context.config.access_mtu),
+      reassembler_(context.config.reassembly, context.config.tsc_hz, context.seed,
+                   context.pools.datagrams, context.drops),
+      oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
 
 Verdict Outbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
@@ -114,11 +118,23 @@ Verdict Outbound::clamp(Packet& packet) {
   return Verdict::pass();
 }
 
-Verdict Outbound::check_mtu(Packet& packet) {
-  const SuiteInfo& info = suite_info(packet.outbound_sa->suite);
-  return packet.ip_bytes() + esp_growth_bytes(info, packet.payload_bytes()) <= access_mtu_
-             ? Verdict::pass()
-             : Verdict::drop(Drop::esp_exceeds_mtu);
+uint16_t Outbound::mtu_towards(const OutboundSa& sa) const {
+  return sa.path_mtu == 0 ? access_mtu_ : sa.path_mtu;
+}
+
+// What is too large is fragmented behind ESP, unless its sender is to hear of it.
+Verdict Outbound::check_mtu(Packet& packet, uint64_t now_tsc) {
+  const OutboundSa& sa = *packet.outbound_sa;
+  const size_t growth = esp_growth_bytes(suite_info(sa.suite), packet.payload_bytes());
+  if (packet.ip_bytes() + growth <= mtu_towards(sa)) [[likely]]
+    return Verdict::pass();
+  return answers_too_big_ ? answer_too_big(packet, now_tsc) : Verdict::pass();
+}
+
+Verdict Outbound::answer_too_big(Packet& packet, uint64_t now_tsc) {
+  static_cast<void>(now_tsc);
+  static_cast<void>(packet);
+  return Verdict::drop(Drop::packet_too_big);
 }
 
 // Only a packet that passed every check uses a sequence number up.
@@ -144,6 +160,12 @@ void Outbound::encrypt_and_sign(Burst& burst, Jobs& jobs) {
     jobs[count++] = {keys_.at(sa.key), packet.payload(), packet.payload_bytes(), sa.suite, false};
   }
   multi_buffer_.encrypt_and_sign({jobs.data(), count});
+}
+
+Verdict Outbound::finish(Packet& packet, const EspJob& job) {
+  if (!job.good) return Verdict::drop(Drop::crypto_failed);
+  ++counters_.protected_out;
+  return oversize_.fit_protected(packet, mtu_towards(*packet.outbound_sa));
 }
 
 }  // namespace gmesp

@@ -6,27 +6,25 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "crypto/key_store.h"
-#include "crypto/multi_buffer.h"
-#include "dataplane/cleartext.h"
-#include "dataplane/counters.h"
+#include "dataplane/oversize.h"
 #include "dataplane/packet.h"
-#include "dataplane/path_config.h"
-#include "dataplane/spd.h"
-#include "dataplane/steering.h"
+#include "dataplane/path_context.h"
+#include "dataplane/reassembly.h"
 
 namespace gmesp {
 
 class Outbound {
  public:
-  // Everything referred to belongs to the same worker, or is constant, and outlives this object.
-  Outbound(const PathConfig& config, Spd& spd, const KeyStore& keys, MultiBuffer& multi_buffer,
-           const Cleartext& cleartext, Steerer& steerer, Counters& counters);
+  explicit Outbound(const PathContext& context);
 
-  // Takes a burst from the host port through every step; what is left goes to the access port.
+  // Takes a burst from the host port through every step; what is left goes to the access port, and
+  // so does what oversize() has.
   void run(Burst& burst, uint64_t now_tsc);
   // The same for packets that another worker has classified and steered here.
   void run_owned(Burst& burst, uint64_t now_tsc);
+  Oversize& oversize() { return oversize_; }
+  // Once a poll: fragments that wait too long.
+  void expire(uint64_t now_tsc) { reassembler_.expire(now_tsc); }
 
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;
@@ -38,20 +36,27 @@ class Outbound {
   Verdict trim(Packet& packet);
   Verdict check_checksum(Packet& packet);
   Verdict clamp(Packet& packet);
-  Verdict check_mtu(Packet& packet);
+  uint16_t mtu_towards(const OutboundSa& sa) const;
+  Verdict check_mtu(Packet& packet, uint64_t now_tsc);
+  Verdict answer_too_big(Packet& packet, uint64_t now_tsc);
   Verdict encapsulate(Packet& packet, uint64_t now_tsc);
   void encrypt_and_sign(Burst& burst, Jobs& jobs);
+  Verdict finish(Packet& packet, const EspJob& job);
 
   Spd& spd_;
   const KeyStore& keys_;
   MultiBuffer& multi_buffer_;
   const Cleartext& cleartext_;
   Steerer& steerer_;
+  Drops& drops_;
   Counters& counters_;
   const uint16_t access_mtu_;
+  const bool answers_too_big_;
   const bool verify_checksums_;
   const bool device_checksums_;
   const MssTable mss_;
+  Reassembler reassembler_;
+  Oversize oversize_;
   Burst cleartext_burst_;
 };
 

@@ -17,6 +17,7 @@
 
 #include "crypto/multi_buffer.h"
 #include "dataplane/counters.h"
+#include "dataplane/drops.h"
 #include "dataplane/wire.h"
 
 struct rte_mbuf;
@@ -29,10 +30,14 @@ struct OutboundSa;
 constexpr uint16_t kHeadroomBytes = 32;  // ESP header 8 + IV 16, aligned
 constexpr uint16_t kTailroomBytes = 48;  // padding 15 + trailer 2 + ICV 16, aligned
 
+// What a frame may be longer than its IP packet: Ethernet header and two VLAN tags (IEEE 802.1ad).
+constexpr size_t kMaxLinkHeaderBytes = sizeof(EthernetHeader) + 2 * sizeof(VlanTag);
+
 enum class PacketKind : uint8_t {
   not_ip,     // ARP and everything else that is no IP packet
   cleartext,  // IP, not ESP
   esp,
+  fragment,  // of a datagram of any kind
 };
 
 // Layout: mbuf 0, data 8, SA 16, offsets 24..31.
@@ -119,10 +124,10 @@ class Burst {
   void push(const Packet& packet) { packets_[size_++] = packet; }
 
   // Takes every packet, in order, through the steps given, up to the first that does not let it
-  // pass: counts and frees what they drop, closes the gaps. Steps that wait for memory belong into
-  // passes of their own, behind the one that asks for it.
+  // pass: tells of and frees what they drop, closes the gaps. Steps that wait for memory belong
+  // into passes of their own, behind the one that asks for it.
   template <typename... Steps>
-  void filter(Counters& counters, Steps&&... steps) {
+  void filter(Drops& drops, Steps&&... steps) {
     size_t kept = 0;
     for (size_t i = 0; i < size_; ++i) {
       Verdict verdict = Verdict::pass();
@@ -131,7 +136,7 @@ class Burst {
         if (kept != i) packets_[kept] = packets_[i];
         ++kept;
       } else if (!verdict.is_taken()) {
-        counters.count(verdict.reason());
+        drops.tell(packets_[i], verdict.reason());
         release(packets_[i]);
       }
     }

@@ -40,7 +40,7 @@ struct alignas(64) OutboundSa {
   Suite suite{};
   uint8_t raised_events = 0;         // SaEventKind bits; each is raised once
   bool has_alternate_ports = false;  // in its record
-  // 7 bytes left: path MTU and IPv4 identification of fragments.
+  uint16_t path_mtu = 0;             // learned (path_mtu.h); 0: the access MTU
 };
 static_assert(sizeof(OutboundSa) == 64, "one line per packet: SPI, key slot, number, selector");
 

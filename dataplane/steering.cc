@@ -101,7 +101,7 @@ Verdict Steerer::steer(const Packet& packet, SteerTo to) {
 }
 
 void Steerer::to_transmitter(Burst& burst, SteerTo to) {
-  burst.filter(counters_, [&](const Packet& packet) {
+  burst.filter(drops_, [&](const Packet& packet) {
     if (!mesh_.ring(self_, 0).push({packet, to})) return Verdict::drop(Drop::steering_full);
     ++counters_.steered_for_tx;
     return Verdict::taken();

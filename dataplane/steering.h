@@ -83,8 +83,8 @@ class SteeringMesh {
 // One worker's way to the others.
 class Steerer {
  public:
-  Steerer(size_t self, const Steering& steering, SteeringMesh& mesh, Counters& counters)
-      : self_(self), steering_(steering), mesh_(mesh), counters_(counters) {}
+  Steerer(size_t self, const Steering& steering, SteeringMesh& mesh, Drops& drops)
+      : self_(self), steering_(steering), mesh_(mesh), drops_(drops), counters_(drops.counters) {}
 
   bool has_others() const { return steering_.workers() > 1; }
   bool owns(const Address& a, const Address& b) const { return steering_.owner(a, b) == self_; }
@@ -106,6 +106,7 @@ class Steerer {
   size_t self_;
   const Steering& steering_;
   SteeringMesh& mesh_;
+  Drops& drops_;
   Counters& counters_;
 };
 

@@ -32,15 +32,17 @@ bool Worker::poll() {
   const uint64_t now_tsc = __rdtsc();
   size_t work = apply_commands(now_tsc);
 
-  work += access_.receive(burst_, counters_, counters_.access);
+  work += access_.receive(burst_, drops_, counters_.access);
   inbound_.run(burst_, now_tsc);
-  transmit(burst_, SteerTo::host_transmit);
+  finish(burst_, inbound_.oversize(), SteerTo::host_transmit, SteerTo::access_transmit);
 
-  work += host_.receive(burst_, counters_, counters_.host);
+  work += host_.receive(burst_, drops_, counters_.host);
   outbound_.run(burst_, now_tsc);
-  transmit(burst_, SteerTo::access_transmit);
+  finish(burst_, outbound_.oversize(), SteerTo::access_transmit, SteerTo::host_transmit);
 
   if (steerer_.has_others()) work += serve_steered(now_tsc);
+  inbound_.expire(now_tsc);
+  outbound_.expire(now_tsc);
   deliver_events();
 
   ++counters_.polls;
@@ -60,21 +62,25 @@ void Worker::run() {
   publish_counters();
 }
 
-Worker::Worker(const WorkerConfig& config, Port access, Port host, const KeyStore& keys,
-               const Policy& policy, const Steering& steering, SteeringMesh& mesh,
-               WorkerChannel& channel)
+Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& pools,
+               const KeyStore& keys, const Policy& policy, const Steering& steering,
+               SteeringMesh& mesh, WorkerChannel& channel)
     : config_(config),
-      protected_port_hold_tsc_(policy.protected_port_hold_s * config.tsc_hz),
+      protected_port_hold_tsc_(policy.protected_port_hold_s * config.path.tsc_hz),
       channel_(channel),
+      drops_(counters_),
       access_(access),
       host_(host),
       sad_(config.sa_capacity),
       spd_(config.sa_capacity, random_seed()),
       protected_ports_(policy, mesh.learned_ports()),
-      steerer_(config.number, steering, mesh, counters_),
+      steerer_(config.number, steering, mesh, drops_),
       cleartext_(policy, protected_ports_, spd_, steerer_),
-      inbound_(config.path, sad_, keys, multi_buffer_, cleartext_, steerer_, counters_),
-      outbound_(config.path, spd_, keys, multi_buffer_, cleartext_, steerer_, counters_) {
+      inbound_({config.path, keys, multi_buffer_, cleartext_, spd_, steerer_, pools, drops_,
+                random_seed()},
+               sad_),
+      outbound_({config.path, keys, multi_buffer_, cleartext_, spd_, steerer_, pools, drops_,
+                 random_seed()}) {
   if (const std::string failure = multi_buffer_.self_test(); !failure.empty()) {
     throw std::runtime_error("crypto self-test failed, refusing to run: " + failure);
   }
@@ -193,7 +199,7 @@ void Worker::apply(const QuerySa& command, uint64_t now_tsc) {
   status.bytes = record.bytes;
   status.idle_ns = record.last_used_tsc == 0
                        ? UINT64_MAX
-                       : ns_of_tsc(now_tsc - record.last_used_tsc, config_.tsc_hz);
+                       : ns_of_tsc(now_tsc - record.last_used_tsc, config_.path.tsc_hz);
   status.replayed = record.replayed;
   status.icv_failures = record.icv_failures;
   status.selector_mismatches = record.selector_mismatches;
@@ -221,14 +227,22 @@ size_t Worker::serve_steered(uint64_t now_tsc) {
   if (received == 0) return 0;
   Burst& inbound = steered_[static_cast<size_t>(SteerTo::inbound)];
   inbound_.run_owned(inbound, now_tsc);
-  transmit(inbound, SteerTo::host_transmit);
+  finish(inbound, inbound_.oversize(), SteerTo::host_transmit, SteerTo::access_transmit);
   Burst& outbound = steered_[static_cast<size_t>(SteerTo::outbound)];
   outbound_.run_owned(outbound, now_tsc);
-  transmit(outbound, SteerTo::access_transmit);
+  finish(outbound, outbound_.oversize(), SteerTo::access_transmit, SteerTo::host_transmit);
   for (const SteerTo to : {SteerTo::host_transmit, SteerTo::access_transmit}) {
     transmit(steered_[static_cast<size_t>(to)], to);
   }
   return received;
+}
+
+// What a path has left: its burst, then the fragments of what was too large, and answers.
+void Worker::finish(Burst& burst, Oversize& oversize, SteerTo to, SteerTo back) {
+  do {
+    transmit(burst, to);
+  } while (oversize.next_fragments(burst));
+  if (!oversize.answers().empty()) transmit(oversize.answers(), back);
 }
 
 // Worker 0, which gets what others cannot transmit, has a queue on every port.
@@ -236,7 +250,7 @@ void Worker::transmit(Burst& burst, SteerTo to) {
   const bool host = to == SteerTo::host_transmit;
   Port& port = host ? host_ : access_;
   if (!port.can_transmit()) return steerer_.to_transmitter(burst, to);
-  port.transmit(burst, counters_, host ? counters_.host : counters_.access);
+  port.transmit(burst, drops_, host ? counters_.host : counters_.access);
 }
 
 void Worker::publish_counters() { channel_.counters.publish(counters_); }
@@ -250,7 +264,7 @@ void Worker::idle() {
   }
   _mm_pause();
   if (config_.idle == Idle::poll) return;
-  if (now_tsc - idle_since_tsc_ < tsc_of_ns(kSpinNs, config_.tsc_hz)) return;
+  if (now_tsc - idle_since_tsc_ < tsc_of_ns(kSpinNs, config_.path.tsc_hz)) return;
   const timespec moment{0, kSleepNs};
   nanosleep(&moment, nullptr);
 }

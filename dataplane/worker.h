@@ -17,6 +17,7 @@
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
 #include "dataplane/packet.h"
+#include "dataplane/packet_pool.h"
 #include "dataplane/path_config.h"
 #include "dataplane/policy.h"
 #include "dataplane/protected_ports.h"
@@ -37,7 +38,6 @@ struct WorkerConfig {
   size_t sa_capacity = 0;  // SAs per direction
   PathConfig path;
   Idle idle = Idle::poll;
-  uint64_t tsc_hz = 1'000'000'000;
 };
 
 // On cache lines of its own: everything in it is written for every packet, and what malloc puts
@@ -50,8 +50,8 @@ class alignas(64) Worker {
   // Made by the control thread before the worker's thread starts; everything referred to outlives
   // the worker. Throws std::runtime_error when the crypto self-test fails or the CPU lacks what it
   // needs, std::system_error when there is no memory for the tables.
-  Worker(const WorkerConfig& config, Port access, Port host, const KeyStore& keys,
-         const Policy& policy, const Steering& steering, SteeringMesh& mesh,
+  Worker(const WorkerConfig& config, Port access, Port host, PacketPools& pools,
+         const KeyStore& keys, const Policy& policy, const Steering& steering, SteeringMesh& mesh,
          WorkerChannel& channel);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -79,6 +79,7 @@ class alignas(64) Worker {
   void apply(const QuerySa& command, uint64_t now_tsc) ON(worker_thread);
   void answer(const SaEvent& event) ON(worker_thread);
   size_t serve_steered(uint64_t now_tsc) ON(worker_thread);
+  void finish(Burst& burst, Oversize& oversize, SteerTo to, SteerTo back) ON(worker_thread);
   void transmit(Burst& burst, SteerTo to) ON(worker_thread);
   void deliver_events() ON(worker_thread);
   void idle() ON(worker_thread);
@@ -87,6 +88,7 @@ class alignas(64) Worker {
   const uint64_t protected_port_hold_tsc_;
   WorkerChannel& channel_;
   Counters counters_ OWNED_BY(worker_thread);
+  Drops drops_ OWNED_BY(worker_thread);
   Port access_ OWNED_BY(worker_thread);
   Port host_ OWNED_BY(worker_thread);
   MultiBuffer multi_buffer_;

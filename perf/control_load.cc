@@ -29,7 +29,7 @@ constexpr double kPatienceS = 2;
 WorkerConfig worker_config(size_t ues) {
   WorkerConfig config;
   config.sa_capacity = ues + RoundTraffic::kPackets;
-  config.tsc_hz = tsc_hz();
+  config.path.tsc_hz = tsc_hz();
   return config;
 }
 
@@ -61,8 +61,8 @@ ControlLoad::ControlLoad(const Shape& shape)
       host_({.name = "host", .device = "net_ring1", .mtu = kMtu, .workers = 1}),
       keys_(2 * worker_config(shape.ues).sa_capacity),
       policy_(bench_policy()),
-      worker_(worker_config(shape.ues), access_.port(0), host_.port(0), keys_, policy_, steering_,
-              mesh_, *channel_),
+      worker_(worker_config(shape.ues), access_.port(0), host_.port(0), pools_, keys_, policy_,
+              steering_, mesh_, *channel_),
       sas_({.capacity = worker_config(shape.ues).sa_capacity}, policy_, steering_, keys_,
            {channel_.get()}),
       traffic_(worker_, *channel_, access_.port(0), host_.port(0)),

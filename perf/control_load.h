@@ -74,6 +74,7 @@ class ControlLoad {
   Steering steering_{1};
   SteeringMesh mesh_{1};
   std::unique_ptr<WorkerChannel> channel_ = std::make_unique<WorkerChannel>();
+  PacketPools pools_;
   Worker worker_;
   SaManager sas_;
   RoundTraffic traffic_;

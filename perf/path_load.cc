@@ -98,10 +98,14 @@ PathLoad::PathLoad(const Tables& tables)
       spd_(tables.sas, 0x243f6a8885a308d3),
       steering_(tables.workers),
       mesh_(tables.workers),
-      inbound_({}, sad_, keys_, multi_buffer_, cleartext_, steerer_, counters_),
-      outbound_({}, spd_, keys_, multi_buffer_, cleartext_, steerer_, counters_) {
+      inbound_(context(), sad_),
+      outbound_(context()) {
   choose_ues();
   install_sas();
+}
+
+PathContext PathLoad::context() {
+  return {config_, keys_, multi_buffer_, cleartext_, spd_, steerer_, pools_, drops_, 42};
 }
 
 void PathLoad::choose_ues() {

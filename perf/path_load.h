@@ -65,6 +65,7 @@ class PathLoad {
   template <typename Path>
   uint64_t time_path(Path& path);
   uint64_t time_crypto(Direction direction);
+  PathContext context();
   bool do_crypto(Direction direction, Burst& burst, const KeySlot* keys);
 
   const Tables tables_;
@@ -88,8 +89,11 @@ class PathLoad {
   Steering steering_;
   SteeringMesh mesh_;
   ProtectedPorts ports_{policy_, mesh_.learned_ports()};
-  Steerer steerer_{tables_.worker, steering_, mesh_, counters_};
+  Drops drops_{counters_};
+  Steerer steerer_{tables_.worker, steering_, mesh_, drops_};
   Cleartext cleartext_{policy_, ports_, spd_, steerer_};
+  PacketPools pools_;
+  const PathConfig config_;
   Inbound inbound_;
   Outbound outbound_;
   std::array<Burst, 2> bursts_;

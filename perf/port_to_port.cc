@@ -88,8 +88,8 @@ PortToPort::PortToPort(RingLink& access, RingLink& host, const Device& access_de
                        const Device& host_device, Suite suite, Idle idle, unsigned cpu)
     : access_(access),
       host_(host),
-      worker_({.number = 0, .sa_capacity = 16, .path = {}, .idle = idle, .tsc_hz = tsc_hz()},
-              access_device.port(0), host_device.port(0), keys_, policy_, steering_, mesh_,
+      worker_({.number = 0, .sa_capacity = 16, .path = {.tsc_hz = tsc_hz()}, .idle = idle},
+              access_device.port(0), host_device.port(0), pools_, keys_, policy_, steering_, mesh_,
               channel_) {
   std::promise<void> promise;
   std::future<void> started = promise.get_future();

@@ -62,6 +62,7 @@ class PortToPort {
   Steering steering_{1};
   SteeringMesh mesh_{1};
   WorkerChannel channel_;
+  PacketPools pools_;
   Worker worker_;
   std::thread thread_;
 };

@@ -92,7 +92,8 @@ void serve(const std::string& path, uint32_t registrations, int go, int tell,
   KeyStore keys(2 * registrations);
   const EngineInfo info;
   const auto channel = std::make_unique<WorkerChannel>();
-  Worker worker(worker_config, Port(), Port(), keys, policy, steering, mesh, *channel);
+  PacketPools pools;
+  Worker worker(worker_config, Port(), Port(), pools, keys, policy, steering, mesh, *channel);
   ControlThread control(config, info, policy, steering, keys, {channel.get()});
   std::thread worker_runs(run_worker, std::ref(worker));
   const FileDescriptor stop(eventfd(0, EFD_CLOEXEC));

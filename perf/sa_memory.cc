@@ -41,7 +41,8 @@ double grow(Suite suite, size_t sas) {
   SteeringMesh mesh(1);
   KeyStore keys(sas);
   const auto channel = std::make_unique<WorkerChannel>();
-  Worker worker(config, Port(), Port(), keys, policy, steering, mesh, *channel);
+  PacketPools pools;
+  Worker worker(config, Port(), Port(), pools, keys, policy, steering, mesh, *channel);
   worker.prepare();
   SaManager manager({.capacity = ues}, policy, steering, keys, {channel.get()});
   for (uint32_t ue = 0; ue < ues; ++ue) {

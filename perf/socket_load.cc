@@ -104,7 +104,8 @@ double socket_adds_per_second(size_t sas, unsigned worker_cpu) {
   KeyStore keys(sas);
   const EngineInfo info;
   const auto channel = std::make_unique<WorkerChannel>();
-  Worker worker(config, Port(), Port(), keys, policy, steering, mesh, *channel);
+  PacketPools pools;
+  Worker worker(config, Port(), Port(), pools, keys, policy, steering, mesh, *channel);
   const std::string path = "/tmp/gmesp-bench-" + std::to_string(getpid());
   ControlConfig control_config = kPlainConfig;
   control_config.socket = path;

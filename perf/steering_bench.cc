@@ -64,10 +64,10 @@ class Load {
       source_.set_hash(i, hashes_[i]);
     }
     source_.receive(0, source_.size(), burst);
-    burst.filter(counters_, [](Packet& packet) { return classify(packet); });
+    burst.filter(drops_, [](Packet& packet) { return classify(packet); });
   }
   void steer(Burst& burst) {
-    burst.filter(counters_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });
+    burst.filter(drops_, [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });
   }
   const Counters& counters() const { return counters_; }
 
@@ -77,7 +77,8 @@ class Load {
   Steering steering_{2};
   SteeringMesh mesh_{2};
   Counters counters_;
-  Steerer steerer_{0, steering_, mesh_, counters_};
+  Drops drops_{counters_};
+  Steerer steerer_{0, steering_, mesh_, drops_};
   PacketSource source_;
 };
 

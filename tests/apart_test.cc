@@ -131,8 +131,8 @@ struct TwoWorkers {
       WorkerConfig config;
       config.number = number;
       config.sa_capacity = 1000;
-      workers[number] = std::make_unique<Worker>(config, Port(), Port(), keys, policy, steering,
-                                                 mesh, *channels[number]);
+      workers[number] = std::make_unique<Worker>(config, Port(), Port(), pools, keys, policy,
+                                                 steering, mesh, *channels[number]);
       litter();
     }
     owner_now = Owner::nobody;
@@ -147,6 +147,7 @@ struct TwoWorkers {
 
   std::vector<std::unique_ptr<std::byte[]>> notes;
   Policy policy;
+  PacketPools pools;
   KeyStore keys{1000};
   Steering steering{2};
   SteeringMesh mesh{2};

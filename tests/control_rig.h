@@ -44,8 +44,8 @@ class ControlRig {
       WorkerConfig worker;
       worker.number = i;
       worker.sa_capacity = config.worker_capacity != 0 ? config.worker_capacity : config.capacity;
-      workers.push_back(std::make_unique<Worker>(worker, access.port(i), host.port(i), keys, policy,
-                                                 steering, mesh, *channels.back()));
+      workers.push_back(std::make_unique<Worker>(worker, access.port(i), host.port(i), pools, keys,
+                                                 policy, steering, mesh, *channels.back()));
       info.workers.push_back({.cpu = static_cast<unsigned>(2 + i),
                               .numa_node = 0,
                               .idle = "poll",
@@ -94,6 +94,7 @@ class ControlRig {
   Policy policy;
   Steering steering;
   SteeringMesh mesh;
+  PacketPools pools;
   KeyStore keys;
   SaLimits limits;
   RegistrarConfig registrar;

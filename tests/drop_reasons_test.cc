@@ -94,7 +94,7 @@ const Case kCases[] = {
     {Drop::policy_rule, [](Lab& lab) { lab.in(request().udp(kUePort, 9)); }},
     {Drop::policy_default, [](Lab& lab) { lab.in(request().tcp(kUePort, 5060)); }},
     {Drop::bad_checksum, [](Lab& lab) { lab.out(flipped(answer().frame())); }},
-    {Drop::esp_exceeds_mtu, [](Lab& lab) { lab.out(answer().payload(1450)); }},
+    {Drop::packet_too_big, [](Lab& lab) { lab.out(answer().payload(1450)); }},
     {Drop::sequence_exhausted,
      [](Lab& lab) {
        lab.install_out(kOut, 0xffffffff);

@@ -10,10 +10,19 @@
 #include <string>
 #include <utility>
 
+#include "dataplane/packet_pool.h"
+
+// What PacketPool points to here: how many packets there are, and how many of them are out.
+struct FakePool {
+  size_t packets;
+  std::atomic<size_t> out{0};
+};
+
 // What Packet::mbuf points to here.
 struct rte_mbuf {
   uint8_t* memory;
   gmesp::DeviceFindings findings;
+  FakePool* pool = nullptr;
 };
 
 namespace gmesp {
@@ -43,7 +52,7 @@ Packet make_packet(const std::vector<uint8_t>& frame, const DeviceFindings& find
       static_cast<uint8_t*>(std::malloc(kHeadroomBytes + frame.size() + kTailroomBytes));
   if (memory == nullptr) throw std::bad_alloc();
   Packet packet;
-  packet.mbuf = new rte_mbuf{memory, findings};
+  packet.mbuf = new rte_mbuf{memory, findings, nullptr};
   packet.data = memory + kHeadroomBytes;
   packet.length = static_cast<uint16_t>(frame.size());
   if (!frame.empty()) std::memcpy(packet.data, frame.data(), frame.size());
@@ -58,6 +67,7 @@ std::vector<uint8_t> frame_of(const Packet& packet) {
 size_t live_packets() { return live.load(std::memory_order_relaxed); }
 
 void release(Packet& packet) {
+  if (packet.mbuf->pool != nullptr) --packet.mbuf->pool->out;
   std::free(packet.mbuf->memory);
   delete packet.mbuf;
   live.fetch_sub(1, std::memory_order_relaxed);
@@ -67,7 +77,26 @@ std::optional<uint32_t> device_hash(const Packet& packet) { return packet.mbuf->
 
 DeviceChecksum device_checksum(const Packet& packet) { return packet.mbuf->findings.checksum; }
 
-size_t Port::receive(Burst& burst, Counters&, PortCounters& port) {
+PacketPool::PacketPool(const PacketPoolConfig& config) : bytes_(config.bytes) {
+  pool_ = reinterpret_cast<rte_mempool*>(new FakePool{config.packets});
+}
+
+PacketPool::~PacketPool() { delete reinterpret_cast<FakePool*>(pool_); }
+
+bool PacketPool::allocate(Packet& packet, size_t bytes) {
+  auto& pool = *reinterpret_cast<FakePool*>(pool_);
+  if (bytes > bytes_ || pool.out == pool.packets) return false;
+  packet = make_packet(std::vector<uint8_t>(bytes, 0xee));
+  packet.mbuf->pool = &pool;
+  ++pool.out;
+  return true;
+}
+
+bool PacketPool::owns(const Packet& packet) const {
+  return packet.mbuf->pool == reinterpret_cast<FakePool*>(pool_);
+}
+
+size_t Port::receive(Burst& burst, Drops&, PortCounters& port) {
   if (!can_receive_) return 0;
   auto& frames = registry[id_].received[queue_];
   while (burst.room() > 0 && !frames.empty()) {
@@ -78,7 +107,7 @@ size_t Port::receive(Burst& burst, Counters&, PortCounters& port) {
   return burst.size();
 }
 
-void Port::transmit(Burst& burst, Counters&, PortCounters& port) {
+void Port::transmit(Burst& burst, Drops&, PortCounters& port) {
   if (!burst.empty() && !can_transmit_) throw std::logic_error("transmit without a queue");
   for (Packet& packet : burst) {
     registry[id_].sent[queue_].push_back(frame_of(packet));

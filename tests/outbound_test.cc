@@ -176,7 +176,7 @@ TEST(Outbound, WarnsOnceAtTheSoftLimit) {
 TEST(Outbound, ReportsTheFirstUseOfAnSaOnce) {
   PathLab lab;
   lab.install_out(sa_to(kPcscf6, kUe6));
-  EXPECT_EQ(lab.out(answer().payload(1500)), dropped(Drop::esp_exceeds_mtu));
+  EXPECT_EQ(lab.out(answer().payload(1500)), dropped(Drop::packet_too_big));
   EXPECT_TRUE(PathLab::take_events(lab.spd).empty());
   lab.out(std::vector<Frame>(3, answer().frame()));
   EXPECT_EQ(PathLab::take_events(lab.spd), std::vector{SaEventKind::first_use});

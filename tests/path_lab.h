@@ -21,6 +21,7 @@ namespace gmesp {
 struct Outcome {
   std::vector<Frame> frames;
   std::map<Drop, uint64_t> drops;
+  std::vector<Frame> answers = {};  // ICMP, back to where the frames came from
 
   friend bool operator==(const Outcome&, const Outcome&) = default;
   friend void PrintTo(const Outcome& outcome, std::ostream* stream) {
@@ -28,12 +29,15 @@ struct Outcome {
       *stream << count << " x " << drop_info(drop).name << "; ";
     }
     for (const Frame& frame : outcome.frames) *stream << testing::PrintToString(frame) << "; ";
+    for (const Frame& frame : outcome.answers) {
+      *stream << "answer " << testing::PrintToString(frame) << "; ";
+    }
   }
 };
 
-inline Outcome passed(const Frame& frame) { return {{frame}, {}}; }
+inline Outcome passed(const Frame& frame) { return {{frame}, {}, {}}; }
 inline Outcome passed(const PacketBuilder& builder) { return passed(builder.frame()); }
-inline Outcome dropped(Drop reason, uint64_t count = 1) { return {{}, {{reason, count}}}; }
+inline Outcome dropped(Drop reason, uint64_t count = 1) { return {{}, {{reason, count}}, {}}; }
 
 // Role pcscf with one protected port; everything else in clear is allowed.
 inline Policy open_policy() {
@@ -50,8 +54,9 @@ class PathLab {
       : policy_(policy),
         keys_(kCapacity, instruction_set),
         multi_buffer_(instruction_set),
-        inbound_(config, sad, keys_, multi_buffer_, cleartext_, steerer_, counters),
-        outbound_(config, spd, keys_, multi_buffer_, cleartext_, steerer_, counters) {}
+        config_(config),
+        inbound_(context(), sad),
+        outbound_(context()) {}
   ~PathLab() { EXPECT_EQ(live_packets(), 0u) << "packets neither forwarded nor freed"; }
 
   SaIndex install_in(const TestSa& sa, uint16_t window = 64, uint32_t seen = 0) {
@@ -126,6 +131,7 @@ class PathLab {
   Sad sad{kCapacity};
   Spd spd{kCapacity, 42};
   ProtectedPorts ports{policy_, mesh_.learned_ports()};
+  PacketPools pools{{"datagrams", 64, PacketPool::kMaxBytes}, {"frames", 256, 1600}};
 
  private:
   template <typename Path>
@@ -135,7 +141,15 @@ class PathLab {
     for (const Frame& frame : frames) burst.push(make_packet(frame, findings));
     path(burst);
     Outcome outcome;
-    for (const Packet& packet : burst) outcome.frames.push_back(frame_of(packet));
+    const auto take = [](Burst& from, std::vector<Frame>& to) {
+      for (const Packet& packet : from) to.push_back(frame_of(packet));
+      from.clear();
+    };
+    take(burst, outcome.frames);
+    for (Oversize* oversize : {&inbound_.oversize(), &outbound_.oversize()}) {
+      while (oversize->next_fragments(burst)) take(burst, outcome.frames);
+      take(oversize->answers(), outcome.answers);
+    }
     for (const DropInfo& info : kDropInfo) {
       const uint64_t more = counters[info.drop] - before[info.drop];
       if (more != 0) outcome.drops[info.drop] = more;
@@ -144,8 +158,14 @@ class PathLab {
   }
 
   Steering steering_{1};
-  Steerer steerer_{0, steering_, mesh_, counters};
+  PathContext context() {
+    return {config_, keys_, multi_buffer_, cleartext_, spd, steerer_, pools, drops_, 42};
+  }
+
+  Drops drops_{counters};
+  Steerer steerer_{0, steering_, mesh_, drops_};
   Cleartext cleartext_{policy_, ports, spd, steerer_};
+  const PathConfig config_;
   Inbound inbound_;
   Outbound outbound_;
 };

@@ -61,10 +61,10 @@ TEST(PathMtu, SendsWhatJustFitsAndDropsOneByteMore) {
     const Outcome fits = lab.out(packet.payload(udp));
     ASSERT_EQ(fits.frames.size(), 1u);
     EXPECT_LE(fits.frames[0].size(), sizeof(EthernetHeader) + c.mtu);
-    EXPECT_EQ(lab.out(packet.payload(udp + 1)), dropped(Drop::esp_exceeds_mtu));
+    EXPECT_EQ(lab.out(packet.payload(udp + 1)), dropped(Drop::packet_too_big));
     PacketBuilder segment = c.from_host().tcp(kPcscfPort, kUePort);
     EXPECT_EQ(lab.out(segment.payload(tcp)).frames.size(), 1u);
-    EXPECT_EQ(lab.out(segment.payload(tcp + 1)), dropped(Drop::esp_exceeds_mtu));
+    EXPECT_EQ(lab.out(segment.payload(tcp + 1)), dropped(Drop::packet_too_big));
   });
 }
 
@@ -93,7 +93,7 @@ TEST(PathMtu, APacketThatIsTooLargeUsesNoSequenceNumber) {
   const TestSa sa{Suite::md5_null, 0x5002, {kPcscf6, kUe6}};
   const SaIndex index = lab.install_out(sa);
   const PacketBuilder packet = PacketBuilder().ip(kPcscf6, kUe6).udp(1, 2);
-  EXPECT_EQ(lab.out(PacketBuilder(packet).payload(1500)), dropped(Drop::esp_exceeds_mtu));
+  EXPECT_EQ(lab.out(PacketBuilder(packet).payload(1500)), dropped(Drop::packet_too_big));
   EXPECT_EQ(lab.spd.sas()[index].last_sent, SequenceNumber{0});
 }
 

@@ -120,7 +120,7 @@ class PortTest : public testing::Test {
 };
 
 TEST_F(PortTest, ForwardsEveryByteUnchanged) {
-  for (size_t bytes = 1; bytes <= kMtu + kFrameOverheadBytes; ++bytes) {
+  for (size_t bytes = 1; bytes <= kMtu + kMaxLinkHeaderBytes; ++bytes) {
     const Bytes sent = pattern(bytes, static_cast<uint8_t>(bytes));
     arrive(frame(sent));
     receive();
@@ -133,8 +133,8 @@ TEST_F(PortTest, ForwardsEveryByteUnchanged) {
     EXPECT_EQ(contents(*mbuf), sent);
     rte_pktmbuf_free(mbuf);
   }
-  EXPECT_EQ(counters_.access.rx_packets, kMtu + kFrameOverheadBytes);
-  EXPECT_EQ(counters_.access.tx_packets, kMtu + kFrameOverheadBytes);
+  EXPECT_EQ(counters_.access.rx_packets, kMtu + kMaxLinkHeaderBytes);
+  EXPECT_EQ(counters_.access.tx_packets, kMtu + kMaxLinkHeaderBytes);
 }
 
 TEST_F(PortTest, SendsAPacketWithTheBoundsThatTheStagesGaveIt) {
@@ -517,7 +517,7 @@ TEST(Device, AFileOfFramesIsForwardedByteForByte) {
   const std::string in = folder + "_in.pcap";
   const std::string out = folder + "_out.pcap";
   std::vector<Bytes> frames;
-  for (size_t bytes = 14; bytes <= kMtu + kFrameOverheadBytes; bytes += 13) {
+  for (size_t bytes = 14; bytes <= kMtu + kMaxLinkHeaderBytes; bytes += 13) {
     frames.push_back(pattern(bytes, static_cast<uint8_t>(bytes)));
   }
   std::vector<Bytes> with_jumbo = frames;
@@ -546,7 +546,7 @@ TEST(Device, AJumboFrameIsOneBufferWhereTheMtuAllowsIt) {
   const std::string in = folder + "_in.pcap";
   const std::string out = folder + "_out.pcap";
   constexpr uint16_t kJumboMtu = 9000;
-  const std::vector<Bytes> frames = {pattern(9000, 1), pattern(kJumboMtu + kFrameOverheadBytes, 2),
+  const std::vector<Bytes> frames = {pattern(9000, 1), pattern(kJumboMtu + kMaxLinkHeaderBytes, 2),
                                      pattern(60, 3)};
   write_pcap(in, frames);
   Counters counters;
@@ -582,8 +582,8 @@ TEST(DeviceRules, ANicsBuffersHoldAFrameInWholeKilobytes) {
     const DeviceConfig nic{.name = "access", .device = "0000:01:00.0", .mtu = mtu};
     const size_t behind_headroom = buffer_bytes(nic) - RTE_PKTMBUF_HEADROOM;
     EXPECT_EQ(behind_headroom % 1024, 0u) << mtu;
-    EXPECT_GE(behind_headroom, mtu + kFrameOverheadBytes + RTE_ETHER_CRC_LEN) << mtu;
-    EXPECT_GE(behind_headroom, mtu + kFrameOverheadBytes + kTailroomBytes) << mtu;
+    EXPECT_GE(behind_headroom, mtu + kMaxLinkHeaderBytes + RTE_ETHER_CRC_LEN) << mtu;
+    EXPECT_GE(behind_headroom, mtu + kMaxLinkHeaderBytes + kTailroomBytes) << mtu;
   }
 }
 

@@ -37,7 +37,7 @@ class WorkerLab {
       config.number = i;
       config.sa_capacity = shape.sa_capacity;
       config.idle = shape.idle;
-      workers.push_back(std::make_unique<Worker>(config, access.port(i), host.port(i), keys,
+      workers.push_back(std::make_unique<Worker>(config, access.port(i), host.port(i), pools_, keys,
                                                  policy_, steering, mesh_, *channels[i]));
     }
   }
@@ -64,8 +64,10 @@ class WorkerLab {
     const Counters all = sum();
     uint64_t drops = 0;
     for (const DropInfo& info : kDropInfo) drops += all[info.drop];
-    EXPECT_EQ(all.access.rx_packets + all.host.rx_packets,
-              all.access.tx_packets + all.host.tx_packets + drops);
+    EXPECT_EQ(all.access.rx_packets + all.host.rx_packets + all.datagrams_joined +
+                  all.fragments_made + all.answers_made,
+              all.access.tx_packets + all.host.tx_packets + drops + all.fragments_joined +
+                  all.fragments_held + all.packets_fragmented);
     EXPECT_EQ(live_packets(), 0u);
   }
 
@@ -112,6 +114,7 @@ class WorkerLab {
 
  private:
   SteeringMesh mesh_;
+  PacketPools pools_{{"datagrams", 64, PacketPool::kMaxBytes}, {"frames", 256, 1600}};
 
  public:
   std::vector<std::unique_ptr<Worker>> workers;

@@ -1,11 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tools/engine.h"
 
+#include <algorithm>
+
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/numa.h"
+#include "dataplane/packet_pool.h"
 
 namespace gmesp {
 namespace {
+
+// Packets of our own wait in a transmit queue like others; datagrams in one that takes them whole.
+constexpr size_t kFrames = 3072;
+constexpr size_t kDatagrams = 1280;
+
+PacketPoolConfig datagram_pool(const Config& config, size_t worker) {
+  return {.name = "datagrams " + std::to_string(worker),
+          .packets = kDatagrams,
+          .bytes = config.worker.path.reassembly.max_datagram_bytes + kMaxLinkHeaderBytes,
+          .node = node_of_cpu(config.cpus[worker])};
+}
+
+PacketPoolConfig frame_pool(const Config& config, size_t worker) {
+  return {.name = "frames " + std::to_string(worker),
+          .packets = kFrames,
+          .bytes = size_t{std::max(config.access.mtu, config.host.mtu)} + kMaxLinkHeaderBytes,
+          .node = node_of_cpu(config.cpus[worker])};
+}
+
+size_t pools_memory_mb(const Config& config) {
+  size_t megabytes = 0;
+  for (size_t worker = 0; worker < config.cpus.size(); ++worker) {
+    megabytes += PacketPool::memory_mb(datagram_pool(config, worker)) +
+                 PacketPool::memory_mb(frame_pool(config, worker));
+  }
+  return megabytes;
+}
 
 EalConfig eal_config(const Config& config, bool verbose) {
   constexpr size_t kOwnMegabytes = 16;  // EAL's tables, the drivers' rings and queues
@@ -13,9 +43,10 @@ EalConfig eal_config(const Config& config, bool verbose) {
   eal.worker_cpus = config.cpus;
   eal.allow_hugepages = config.allow_hugepages;
   eal.verbose = verbose;
-  eal.memory_mb = config.memory_mb != 0 ? config.memory_mb
-                                        : kOwnMegabytes + Device::memory_mb(config.access) +
-                                              Device::memory_mb(config.host);
+  eal.memory_mb = config.memory_mb != 0
+                      ? config.memory_mb
+                      : kOwnMegabytes + Device::memory_mb(config.access) +
+                            Device::memory_mb(config.host) + pools_memory_mb(config);
   for (const DeviceConfig* device : {&config.access, &config.host}) {
     const DeviceString name(device->device);
     if (name.is_pci()) eal.pci_devices.push_back(device->device);
@@ -37,14 +68,15 @@ PortInfo describe_port(const DeviceConfig& config, const Device& device) {
           .link = [&device] { return std::string(device.link()); }};
 }
 
-DeviceConfig on_nodes(DeviceConfig device, const std::vector<unsigned>& cpus) {
-  for (const unsigned cpu : cpus) device.worker_nodes.push_back(node_of_cpu(cpu));
+DeviceConfig for_workers(DeviceConfig device, const Config& config) {
+  device.held_packets = config.worker.path.reassembly.fragments;
+  for (const unsigned cpu : config.cpus) device.worker_nodes.push_back(node_of_cpu(cpu));
   return device;
 }
 
-Config with_nodes(Config config) {
-  config.access = on_nodes(config.access, config.cpus);
-  config.host = on_nodes(config.host, config.cpus);
+Config for_workers(Config config) {
+  config.access = for_workers(config.access, config);
+  config.host = for_workers(config.host, config);
   return config;
 }
 
@@ -58,7 +90,7 @@ RegistrarConfig registrar_config(const Config& config) {
 }  // namespace
 
 Engine::Engine(const Config& config, bool verbose)
-    : config_(with_nodes(config)),
+    : config_(for_workers(config)),
       eal_(eal_config(config_, verbose)),
       access_(config_.access),
       host_(config_.host),
@@ -88,14 +120,16 @@ Engine::~Engine() {
 
 void Engine::make_workers() {
   WorkerConfig worker = config_.worker;
-  worker.tsc_hz = tsc_hz();
+  worker.path.tsc_hz = tsc_hz();
   worker.path.device_checksums = host_.checks_transport();
   for (worker.number = 0; worker.number < config_.cpus.size(); ++worker.number) {
     const PreferNode prefer(node_of_cpu(config_.cpus[worker.number]));
     channels_.push_back(std::make_unique<WorkerChannel>());
-    workers_.push_back(std::make_unique<Worker>(worker, access_.port(worker.number),
-                                                host_.port(worker.number), keys_, config_.policy,
-                                                steering_, mesh_, *channels_.back()));
+    pools_.push_back(std::make_unique<PacketPools>(datagram_pool(config_, worker.number),
+                                                   frame_pool(config_, worker.number)));
+    workers_.push_back(std::make_unique<Worker>(
+        worker, access_.port(worker.number), host_.port(worker.number), *pools_.back(), keys_,
+        config_.policy, steering_, mesh_, *channels_.back()));
   }
 }
 

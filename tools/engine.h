@@ -49,6 +49,7 @@ class Engine {
   KeyStore keys_;
   Steering steering_;
   SteeringMesh mesh_;
+  std::vector<std::unique_ptr<PacketPools>> pools_;  // of each worker
   std::vector<std::unique_ptr<WorkerChannel>> channels_;
   std::vector<std::unique_ptr<Worker>> workers_;
   EngineInfo info_;

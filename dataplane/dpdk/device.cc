@@ -148,9 +148,9 @@ rte_mempool* Device::pool_on(int node) {
   if (pool) return pool.get();
   std::string name = "gmesp_" + config_.name;
   if (node >= 0) name.append("_").append(std::to_string(node));
-  pool.reset(
-      rte_pktmbuf_pool_create(name.c_str(), static_cast<unsigned>(mbuf_count(config_.workers)),
-                              kCachedMbufs, 0, static_cast<uint16_t>(buffer_bytes(config_)), node));
+  pool.reset(rte_pktmbuf_pool_create(name.c_str(), static_cast<unsigned>(mbuf_count(config_)),
+                                     kCachedMbufs, 0, static_cast<uint16_t>(buffer_bytes(config_)),
+                                     node));
   if (!pool) {
     fail(config_, "no memory for its buffers (" + std::to_string(memory_mb(config_)) +
                       " MB over its NUMA nodes): raise [workers] memory_mb, or lower mtu");
@@ -256,7 +256,7 @@ size_t Device::memory_mb(const DeviceConfig& config) {
   // The pool of each node is enough for all workers: steering may take its buffers to any.
   const std::set<int> nodes(config.worker_nodes.begin(), config.worker_nodes.end());
   const size_t pools = std::max<size_t>(1, nodes.size());
-  return pools * (mbuf_count(config.workers) * bytes / kMegabyte + 1);
+  return pools * (mbuf_count(config) * bytes / kMegabyte + 1);
 }
 
 }  // namespace gmesp

@@ -17,7 +17,7 @@
 namespace gmesp {
 namespace {
 
-size_t frame_bytes(const DeviceConfig& config) { return config.mtu + kFrameOverheadBytes; }
+size_t frame_bytes(const DeviceConfig& config) { return config.mtu + kMaxLinkHeaderBytes; }
 
 }  // namespace
 
@@ -42,8 +42,10 @@ size_t buffer_bytes(const DeviceConfig& config) {
 
 // Everything can hold buffers at once: descriptors of both ports (a packet keeps its buffer from
 // port to port), bursts, the workers' caches (up to 1.5 times their size), full steering rings.
-size_t mbuf_count(size_t workers) {
-  const size_t per_worker = 4 * kDescriptors + 4 * Burst::kCapacity + 2 * kCachedMbufs;
+size_t mbuf_count(const DeviceConfig& config) {
+  const size_t workers = config.workers;
+  const size_t per_worker =
+      4 * kDescriptors + 4 * Burst::kCapacity + 2 * kCachedMbufs + config.held_packets;
   return workers * per_worker + workers * (workers - 1) * SteeringMesh::kRingCapacity;
 }
 

@@ -23,7 +23,7 @@ inline constexpr unsigned kCachedMbufs =
 
 // Of one buffer; of buffers of one port.
 size_t buffer_bytes(const DeviceConfig& config);
-size_t mbuf_count(size_t workers);
+size_t mbuf_count(const DeviceConfig& config);
 
 // The device string with what the configuration makes necessary. Throws.
 std::string complete_device(const DeviceConfig& config);

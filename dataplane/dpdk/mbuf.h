@@ -14,8 +14,6 @@
 
 namespace gmesp {
 
-// What a frame may be longer than its IP packet: Ethernet header and two VLAN tags (IEEE 802.1ad).
-constexpr size_t kFrameOverheadBytes = sizeof(EthernetHeader) + 2 * sizeof(VlanTag);
 static_assert(RTE_PKTMBUF_HEADROOM >= kHeadroomBytes + sizeof(VlanTag),
               "drivers that put a VLAN tag back take it from the headroom of the ESP header");
 

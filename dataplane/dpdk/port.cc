@@ -17,13 +17,13 @@ uint16_t counted_bytes(const Packet& packet) {
 // Checked here because drivers do not all say so: some drop a longer frame and count it as sent. Of
 // what is not IP we know no header, so such a frame may use the tags' room for anything.
 bool exceeds_mtu(const Packet& packet, uint16_t mtu) {
-  return packet.kind == PacketKind::not_ip ? packet.length > mtu + kFrameOverheadBytes
+  return packet.kind == PacketKind::not_ip ? packet.length > mtu + kMaxLinkHeaderBytes
                                            : packet.ip_bytes() > mtu;
 }
 
 }  // namespace
 
-size_t Port::receive(Burst& burst, Counters& counters, PortCounters& port) {
+size_t Port::receive(Burst& burst, Drops& drops, PortCounters& port) {
   if (!can_receive_) return 0;
   std::array<rte_mbuf*, Burst::kCapacity> mbufs;
   const uint16_t received =
@@ -36,15 +36,15 @@ size_t Port::receive(Burst& burst, Counters& counters, PortCounters& port) {
       rte_prefetch0(packet.data);  // the classifier reads it when the whole burst is here
       burst.push(packet);
     } else {
-      counters.count(verdict.reason());
+      drops.counters.count(verdict.reason());  // no stage has looked at it
       release(packet);
     }
   }
   return received;
 }
 
-void Port::transmit(Burst& burst, Counters& counters, PortCounters& port) {
-  burst.filter(counters, [this](const Packet& packet) {
+void Port::transmit(Burst& burst, Drops& drops, PortCounters& port) {
+  burst.filter(drops, [this](const Packet& packet) {
     return exceeds_mtu(packet, mtu_) ? Verdict::drop(Drop::frame_exceeds_mtu) : Verdict::pass();
   });
   if (burst.empty()) return;
@@ -57,7 +57,7 @@ void Port::transmit(Burst& burst, Counters& counters, PortCounters& port) {
   // From the views: what was sent is the device's, or already somebody else's packet.
   for (size_t i = 0; i < sent; ++i) port.tx_bytes += counted_bytes(burst[i]);
   for (size_t i = sent; i < burst.size(); ++i) {
-    counters.count(Drop::tx_full);
+    drops.tell(burst[i], Drop::tx_full);
     release(burst[i]);
   }
   burst.forget();

@@ -25,6 +25,7 @@ struct DeviceConfig {
   std::string device;  // PCI address or virtual device string as in the configuration
   uint16_t mtu = 1500;
   size_t workers = 1;                  // queues wanted; the device may have fewer
+  size_t held_packets = 0;             // that a worker may keep for long: fragments
   std::vector<int> worker_nodes = {};  // NUMA node of each worker's CPU; empty: any
   bool transport_checksums = false;    // ask the device for a verdict on UDP and TCP checksums
 };
@@ -36,10 +37,10 @@ class Port {
   // Up to burst.room() frames; answers how many there were. Frames that the stages could not work
   // on in place are counted and freed here (multi_segment, shared_buffer, no_room). rx_bytes is the
   // classifier's to count.
-  size_t receive(Burst& burst, Counters& counters, PortCounters& port);
+  size_t receive(Burst& burst, Drops& drops, PortCounters& port);
   // Sends everything and leaves the burst empty; what is longer than the MTU or not taken is
   // counted and freed. There is no second try: a worker that waits for a port serves nobody.
-  void transmit(Burst& burst, Counters& counters, PortCounters& port);
+  void transmit(Burst& burst, Drops& drops, PortCounters& port);
 
   bool can_receive() const { return can_receive_; }
   bool can_transmit() const { return can_transmit_; }

@@ -351,7 +351,7 @@ def jumbo(report_):
         # One byte more of plaintext is four more of ESP: over the access MTU.
         longest = datagram(ues[0].outbound, bytes(9000 - 20 - 8 - 8 - 2 - ICV_BYTES + 1))
         core_port.send(frame(ues[0].outbound, False, UDP, longest))
-        report.check_equal(bed.wait_for_drop(before, ARRIVAL_SECONDS), {"esp_exceeds_mtu": 1},
+        report.check_equal(bed.wait_for_drop(before, ARRIVAL_SECONDS), {"packet_too_big": 1},
                            "drops")
         bed.check_conservation()
 

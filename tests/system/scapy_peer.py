@@ -231,7 +231,7 @@ def run_refused_outbound(results, bed, flow, ends):
         flow.outbound, "plain", 0))))
     with results.case(f"scapy out: {flow.name}: too long for the access MTU as ESP is dropped"):
         expect_drop(bed, lambda: ends.core.send(link(False, "plain") / long), ends.ue,
-                    "esp_exceeds_mtu")
+                    "packet_too_big")
     broken = plain_packet(flow.outbound, "plain", 100)
     broken.lastlayer().load = b"x" + bytes(99)  # its checksum is that of other bytes
     with results.case(f"scapy out: {flow.name}: wrong checksum is dropped"):
