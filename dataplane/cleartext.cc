@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "dataplane/access_check.h"
+
 namespace gmesp {
 
 namespace {
@@ -68,6 +70,11 @@ bool within(const std::vector<PortRange>& ranges, uint16_t port) {
          });
 }
 
+// A frame without an address is in no prefix.
+bool within(const std::vector<Prefix>& prefixes, bool has_address, const Address& address) {
+  return prefixes.empty() || (has_address && any_contains(prefixes, address));
+}
+
 // Addresses and ports of the packet that an ICMP error quotes, which may be cut off behind the
 // first 8 bytes of its payload (RFC 792). A redirect's quote stands behind two addresses and in an
 // option (RFC 4861 4.5): it counts as unreadable, whatever those addresses look like.
@@ -110,46 +117,81 @@ bool Cleartext::quotes_protected(const Packet& packet, const UpperLayer& upper,
   return spd_.find(answer) != nullptr || spd_.find(flow) != nullptr;
 }
 
-Verdict Cleartext::apply_rules(Match kind, Direction direction, const Flow& flow) const {
-  const bool in = direction == Direction::in;
-  const uint16_t local = in ? flow.destination_port : flow.source_port;
-  const uint16_t remote = in ? flow.source_port : flow.destination_port;
-  for (const PolicyRule& rule : policy_.rules) {
-    if ((in ? rule.in : rule.out) && names(rule.match, kind) && within(rule.local_ports, local) &&
-        within(rule.remote_ports, remote)) {
-      return rule.pass ? Verdict::pass() : Verdict::drop(Drop::policy_rule);
-    }
+void Cleartext::use(const Policy& policy) {
+  policy_ = &policy;
+  limits_.use(policy);
+  counters_.rules = {};
+}
+
+bool Cleartext::matches(const PolicyRule& rule, const Subject& subject) {
+  const bool in = subject.direction == Direction::in;
+  const Flow& flow = subject.flow;
+  if (!(in ? rule.in : rule.out) || !names(rule.match, subject.kind)) return false;
+  if (!within(rule.local_ports, in ? flow.destination_port : flow.source_port) ||
+      !within(rule.remote_ports, in ? flow.source_port : flow.destination_port)) {
+    return false;
+  }
+  return within(rule.local, subject.has_addresses, in ? flow.destination : flow.source) &&
+         within(rule.remote, subject.has_addresses, in ? flow.source : flow.destination);
+}
+
+Verdict Cleartext::apply_rules(const Subject& subject, uint64_t now_tsc) const {
+  const std::vector<PolicyRule>& rules = policy_->rules;
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (matches(rules[i], subject)) return apply_rule(i, subject, now_tsc);
   }
   return Verdict::drop(Drop::policy_default);
+}
+
+// Rates are for what comes from the access side: the host's answers need none of their own.
+Verdict Cleartext::apply_rule(size_t rule, const Subject& subject, uint64_t now_tsc) const {
+  RuleCounters& counters = counters_.rules[rule];
+  ++counters.hits;
+  if (!policy_->rules[rule].pass) return Verdict::drop(Drop::policy_rule);
+  if (subject.direction == Direction::out) return Verdict::pass();
+  const Verdict verdict = limits_.take(rule, subject.flow.source, now_tsc);
+  if (!verdict.is_pass()) ++counters.limited;
+  return verdict;
 }
 
 Verdict Cleartext::check_ip(const Packet& packet, Direction direction, uint64_t now_tsc) const {
   UpperLayer upper;
   if (const Verdict verdict = find_upper_layer(packet, upper); !verdict.is_pass()) return verdict;
-  Flow flow;
-  if (const Verdict verdict = read_flow(packet, upper, flow); !verdict.is_pass()) return verdict;
+  Subject subject;
+  if (const Verdict v = read_flow(packet, upper, subject.flow); !v.is_pass()) return v;
+  subject.kind = kind_of(packet, upper);
+  subject.direction = direction;
 
   const bool in = direction == Direction::in;
-  if (in && std::any_of(policy_.own_prefixes.begin(), policy_.own_prefixes.end(),
-                        [&](const Prefix& prefix) { return prefix.contains(flow.source); })) {
-    return Verdict::drop(Drop::spoofed_source);  // PRV-21
-  }
-  const Match kind = kind_of(packet, upper);
-  if (!in && kind == Match::icmp_error && quotes_protected(packet, upper, now_tsc)) {
+  const Flow& flow = subject.flow;
+  if (in) {
+    const Verdict v = check_ip_from_access(*policy_, packet, upper, subject.kind, flow);
+    if (!v.is_pass()) return v;
+  } else if (subject.kind == Match::icmp_error && quotes_protected(packet, upper, now_tsc)) {
     return Verdict::drop(Drop::icmp_quotes_protected);
   }
-  const uint16_t local_port = in ? flow.destination_port : flow.source_port;
-  if ((kind == Match::udp || kind == Match::tcp) && ports_.contains(local_port, now_tsc)) {
+  const bool has_ports = subject.kind == Match::udp || subject.kind == Match::tcp;
+  if (has_ports && ports_.contains(in ? flow.destination_port : flow.source_port, now_tsc)) {
     return Verdict::drop(Drop::cleartext_on_protected_port);  // INT-33
   }
-  return apply_rules(kind, direction, flow);
+  return apply_rules(subject, now_tsc);
+}
+
+Verdict Cleartext::check_frame(const Packet& packet, Direction direction, uint64_t now_tsc) const {
+  const auto type_offset = static_cast<size_t>(packet.ip_offset - 2);  // the last EtherType
+  const bool arp = packet.header<Be16>(type_offset).host() == static_cast<uint16_t>(EtherType::arp);
+  Subject subject{arp ? Match::arp : Match::other_frame, direction, arp, {}};
+  if (!arp) return apply_rules(subject, now_tsc);
+  if (const Verdict v = read_arp(packet, subject.flow); !v.is_pass()) return v;
+  if (direction == Direction::in) {
+    if (const Verdict v = check_arp_from_access(*policy_, subject.flow); !v.is_pass()) return v;
+  }
+  return apply_rules(subject, now_tsc);
 }
 
 Verdict Cleartext::check(const Packet& packet, Direction direction, uint64_t now_tsc) const {
-  if (packet.kind != PacketKind::not_ip) return check_ip(packet, direction, now_tsc);
-  const auto type_offset = static_cast<size_t>(packet.ip_offset - 2);  // the last EtherType
-  const bool arp = packet.header<Be16>(type_offset).host() == static_cast<uint16_t>(EtherType::arp);
-  return apply_rules(arp ? Match::arp : Match::other_frame, direction, Flow{});
+  return packet.kind == PacketKind::not_ip ? check_frame(packet, direction, now_tsc)
+                                           : check_ip(packet, direction, now_tsc);
 }
 
 }  // namespace gmesp

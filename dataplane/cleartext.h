@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The verdict on a packet that no SA protects (RFC 4301 5.1, 5.2): Policy applied, in this order:
-// own addresses as a source, ICMP errors that quote protected packets, protected ports, the rules,
-// default-deny.
+// what nobody may send (access_check.h), ICMP errors that quote protected packets, protected ports,
+// the rules with their rates, default-deny.
 #pragma once
 
 #include <cstdint>
 
 #include "dataplane/classify.h"
+#include "dataplane/counters.h"
 #include "dataplane/packet.h"
 #include "dataplane/policy.h"
 #include "dataplane/protected_ports.h"
+#include "dataplane/rate_limit.h"
 #include "dataplane/spd.h"
 #include "dataplane/steering.h"
 
@@ -17,24 +19,44 @@ namespace gmesp {
 
 class Cleartext {
  public:
-  // All outlive this object; ports, spd and steerer are the same worker's.
-  Cleartext(const Policy& policy, const ProtectedPorts& ports, Spd& spd, const Steerer& steerer)
-      : policy_(policy), ports_(ports), spd_(spd), steerer_(steerer) {}
+  // All outlive this object, the policy until another is used; ports, spd, steerer, limits and
+  // counters are the same worker's.
+  Cleartext(const Policy& policy, const ProtectedPorts& ports, Spd& spd, const Steerer& steerer,
+            RateLimits& limits, Counters& counters)
+      : ports_(ports), spd_(spd), steerer_(steerer), limits_(limits), counters_(counters) {
+    use(policy);
+  }
 
-  // Drops: spoofed_source, icmp_quotes_protected, cleartext_on_protected_port, policy_rule,
-  // policy_default, and what find_upper_layer and read_flow drop.
+  // This policy decides from the next packet on. Its rules' counters and buckets begin anew.
+  void use(const Policy& policy);
+
+  // Drops: spoofed_source, martian_source, unreachable_host, icmp_quotes_protected,
+  // cleartext_on_protected_port, policy_rule, rate_of_rule, rate_of_source, policy_default, runt
+  // and malformed_ip for ARP, and what find_upper_layer and read_flow drop.
   Verdict check(const Packet& packet, Direction direction, uint64_t now_tsc) const;
 
  private:
+  // What the rules see of a packet.
+  struct Subject {
+    Match kind{};
+    Direction direction{};
+    bool has_addresses = true;
+    Flow flow;
+  };
   Verdict check_ip(const Packet& packet, Direction direction, uint64_t now_tsc) const;
-  Verdict apply_rules(Match kind, Direction direction, const Flow& flow) const;
+  Verdict check_frame(const Packet& packet, Direction direction, uint64_t now_tsc) const;
+  Verdict apply_rules(const Subject& subject, uint64_t now_tsc) const;
+  Verdict apply_rule(size_t rule, const Subject& subject, uint64_t now_tsc) const;
+  static bool matches(const PolicyRule& rule, const Subject& subject);
   // An ICMP error may carry back to the wire, in clear, what came in under an SA.
   bool quotes_protected(const Packet& packet, const UpperLayer& upper, uint64_t now_tsc) const;
 
-  const Policy& policy_;
+  const Policy* policy_ = nullptr;
   const ProtectedPorts& ports_;
   Spd& spd_;
   const Steerer& steerer_;
+  RateLimits& limits_;
+  Counters& counters_;
 };
 
 }  // namespace gmesp

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What crosses between the control thread and a worker about SAs, and the rings it crosses in
-// (DESIGN 4). Fixed size, trivially copyable; keys never travel: an SA names its slot in the
-// KeyStore.
+// What crosses between the control thread and a worker about SAs and policy, and the rings it
+// crosses in (DESIGN 4). Fixed size, trivially copyable; keys never travel: an SA names its slot in
+// the KeyStore.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,8 @@
 #include "dataplane/security_association.h"
 
 namespace gmesp {
+
+struct Policy;
 
 struct InstallInbound {
   SaIndex index{};  // free at this worker, below its capacity
@@ -56,7 +58,14 @@ struct QuerySa {  // answered by SaStatus
   SaIndex index{};
 };
 
-using SaCommand = std::variant<InstallInbound, InstallOutbound, PromoteSa, DeleteSa, QuerySa>;
+// Its own_prefixes, reachable and rules replace those in use, between two bursts; all else in it is
+// as it was at the start.
+struct UsePolicy {
+  const Policy* policy = nullptr;  // the sender's, unchanged until every worker uses another
+};
+
+using SaCommand =
+    std::variant<InstallInbound, InstallOutbound, PromoteSa, DeleteSa, QuerySa, UsePolicy>;
 
 struct Installed {  // packets of this SA are served from now on (INT-53)
   Direction direction{};
@@ -94,13 +103,20 @@ struct SaStatus {
   uint32_t selector_mismatches = 0;
 };
 
+// The worker holds no reference to the policy before this one. Its counters are published and those
+// of the rules begin with this policy.
+struct PolicyInUse {
+  const Policy* policy = nullptr;
+};
+
 struct SaStateEvent {  // unsolicited, of each kind as SaTable has it
   Direction direction{};
   SaIndex index{};
   SaEventKind kind{};
 };
 
-using SaEvent = std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, SaStateEvent>;
+using SaEvent =
+    std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, PolicyInUse, SaStateEvent>;
 
 static_assert(std::is_trivially_copyable_v<SaCommand> && std::is_trivially_copyable_v<SaEvent>,
               "what is copied through a ring must have no owner to forget");

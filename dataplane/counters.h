@@ -45,10 +45,14 @@ enum class Drop : uint8_t {
   // Cleartext.
   cleartext_on_protected_port,
   spoofed_source,
+  martian_source,
+  unreachable_host,
   icmp_quotes_protected,
   icmp_about_esp,
   policy_rule,
   policy_default,
+  rate_of_rule,
+  rate_of_source,
   // Towards the access port.
   bad_checksum,
   sequence_exhausted,
@@ -77,8 +81,8 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
     {Drop::bad_ip_checksum, "bad_ip_checksum", "RFC 1122 3.2.1.2",
      "IPv4 header checksum wrong: the port's device has summed it"},
     {Drop::runt, "runt", "RFC 791 3.1", "frame ends inside its Ethernet, VLAN or IP header"},
-    {Drop::malformed_ip, "malformed_ip", "RFC 1122 3.2.1",
-     "IP version, length or IPv4-mapped address that cannot be"},
+    {Drop::malformed_ip, "malformed_ip", "RFC 1122 3.2.1, RFC 826",
+     "IP version, length or IPv4-mapped address that cannot be; ARP not of IPv4 and Ethernet"},
     {Drop::malformed_extension_header, "malformed_extension_header", "RFC 8200 4",
      "IPv6 extension headers cut off, out of order or too many"},
     {Drop::fragment, "fragment", "RFC 4303 3.4.1",
@@ -120,7 +124,12 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
     {Drop::cleartext_on_protected_port, "cleartext_on_protected_port", "TS 33.203 7.1",
      "unprotected packet to or from a protected port"},
     {Drop::spoofed_source, "spoofed_source", "TS 33.203 Annex J",
-     "own or core address as source on the access side"},
+     "own or core address as source on the access side, or claimed there by ARP or ND"},
+    {Drop::martian_source, "martian_source", "RFC 1122 3.2.1.3, RFC 6890, RFC 4291 2",
+     "source on the access side that no packet has: unspecified, loopback, multicast, reserved, or "
+     "the destination"},
+    {Drop::unreachable_host, "unreachable_host", "TS 33.203 Annex J",
+     "unprotected packet to, or ARP or ND query for, a host that [policy] reachable does not have"},
     {Drop::icmp_quotes_protected, "icmp_quotes_protected", "RFC 4301 6",
      "ICMP error of the host that would carry a protected packet in clear"},
     {Drop::icmp_about_esp, "icmp_about_esp", "RFC 4301 8.2",
@@ -128,6 +137,10 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
     {Drop::policy_rule, "policy_rule", "RFC 4301 4.4.1", "unprotected packet that a rule drops"},
     {Drop::policy_default, "policy_default", "RFC 4301 4.4.1",
      "unprotected packet that no rule passes"},
+    {Drop::rate_of_rule, "rate_of_rule", "TS 33.203 Annex J",
+     "unprotected packet beyond the rate of the rule that would pass it"},
+    {Drop::rate_of_source, "rate_of_source", "TS 33.203 Annex J",
+     "unprotected packet beyond what the rule that would pass it grants one source"},
     {Drop::bad_checksum, "bad_checksum", "RFC 9293 3.1",
      "UDP or TCP checksum wrong or unfinished before ESP"},
     {Drop::sequence_exhausted, "sequence_exhausted", "RFC 4303 3.3.3",
@@ -150,6 +163,14 @@ constexpr bool drop_info_is_complete() {
   return true;
 }
 static_assert(drop_info_is_complete(), "every Drop has its row in kDropInfo, in order");
+
+// Rules of a policy: each has its counters.
+inline constexpr size_t kMaxPolicyRules = 64;
+
+struct RuleCounters {
+  uint64_t hits = 0;     // packets that this rule decided about
+  uint64_t limited = 0;  // of those, beyond its rates
+};
 
 struct PortCounters {
   uint64_t rx_packets = 0;
@@ -189,6 +210,8 @@ struct Counters {
   uint64_t polls = 0;
   uint64_t polls_empty = 0;
   std::array<uint64_t, kDropCount> drops{};
+  // By place in the policy's list; 0 when another policy comes into use.
+  std::array<RuleCounters, kMaxPolicyRules> rules{};
 
   void count(Drop drop) { ++drops[static_cast<size_t>(drop)]; }
   uint64_t operator[](Drop drop) const { return drops[static_cast<size_t>(drop)]; }

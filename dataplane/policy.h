@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Cleartext policy (RFC 4301 4.4.1, 5.2; TS 33.203 7.1 and Annex J): what may pass without ESP.
-// Default-deny: an ordered list of rules, the first that matches decides; protected ports and own
-// addresses come before any rule. Plain data, made by the control thread at start, read by the
-// workers.
+// Default-deny: an ordered list of rules, the first that matches decides; protected ports, own
+// addresses and what cannot be an address (access_check.h) come before any rule. Plain data, made
+// by the control thread, read by the workers, never changed: another policy takes its place
+// (UsePolicy).
 #pragma once
 
+#include <algorithm>
 #include <bitset>
 #include <cstdint>
 #include <string>
@@ -12,6 +14,7 @@
 
 #include "crypto/key_store.h"
 #include "dataplane/address.h"
+#include "dataplane/counters.h"
 #include "dataplane/packet.h"
 #include "dataplane/selector.h"
 
@@ -45,17 +48,30 @@ struct PolicyRule {
   bool in = true;   // from the access port
   bool out = true;  // to the access port
   Match match = Match::any;
-  std::vector<PortRange> local_ports;  // empty: all. Local is the host port's side in both roles
-  std::vector<PortRange> remote_ports;
+  // Each empty: all. Local is the host port's side in both roles.
+  std::vector<PortRange> local_ports = {};
+  std::vector<PortRange> remote_ports = {};
   bool pass = true;
+  std::vector<Prefix> local = {};
+  std::vector<Prefix> remote = {};
+  // Packets a second from the access port that may pass, 0: any number (rate_limit.h).
+  uint32_t rate = 0;  // by all workers together
+  uint32_t rate_per_source = 0;
 };
+
+inline bool any_contains(const std::vector<Prefix>& prefixes, const Address& address) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const Prefix& prefix) { return prefix.contains(address); });
+}
 
 struct Policy {
   Role role = Role::pcscf;
   std::bitset<65536> protected_ports;    // role pcscf
   uint32_t protected_port_hold_s = 128;  // role ue: after the last SA with that port
   std::vector<Prefix> own_prefixes;      // never a source on the access side (PRV-21)
-  std::vector<PolicyRule> rules;
+  // Behind the host port: all that cleartext from the access side may reach (PRV-20). Empty: all.
+  std::vector<Prefix> reachable;
+  std::vector<PolicyRule> rules;  // kMaxPolicyRules at most
 };
 
 }  // namespace gmesp

@@ -75,7 +75,8 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
       spd_(config.sa_capacity, random_seed()),
       protected_ports_(policy, mesh.learned_ports()),
       steerer_(config.number, steering, mesh, drops_),
-      cleartext_(policy, protected_ports_, spd_, steerer_),
+      rate_limits_(config.path.tsc_hz, steering.workers(), {random_seed(), random_seed()}),
+      cleartext_(policy, protected_ports_, spd_, steerer_, rate_limits_, counters_),
       inbound_({config.path, keys, multi_buffer_, cleartext_, spd_, steerer_, pools, drops_,
                 random_seed()},
                sad_),
@@ -89,6 +90,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
 void Worker::prepare() {
   sad_.populate();
   spd_.populate();
+  rate_limits_.populate();
 }
 
 size_t Worker::apply_commands(uint64_t now_tsc) {
@@ -107,6 +109,8 @@ size_t Worker::apply_commands(uint64_t now_tsc) {
       apply(*remove, now_tsc);
     } else if (const auto* query = std::get_if<QuerySa>(&command)) {
       apply(*query, now_tsc);
+    } else if (const auto* use = std::get_if<UsePolicy>(&command)) {
+      apply(*use);
     }
   }
   return count;
@@ -204,6 +208,14 @@ void Worker::apply(const QuerySa& command, uint64_t now_tsc) {
   status.icv_failures = record.icv_failures;
   status.selector_mismatches = record.selector_mismatches;
   answer(status);
+}
+
+// Who hears the answer reads counters of the new rules, not of those before them. The policy of the
+// start stays: protected ports and their hold time are not taken from another.
+void Worker::apply(const UsePolicy& command) {
+  cleartext_.use(*command.policy);
+  publish_counters();
+  answer(PolicyInUse{command.policy});
 }
 
 // There is room: the control thread never has more than kCommands unanswered (command.h).

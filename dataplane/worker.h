@@ -21,6 +21,7 @@
 #include "dataplane/path_config.h"
 #include "dataplane/policy.h"
 #include "dataplane/protected_ports.h"
+#include "dataplane/rate_limit.h"
 #include "dataplane/sad.h"
 #include "dataplane/spd.h"
 #include "dataplane/steering.h"
@@ -77,6 +78,7 @@ class alignas(64) Worker {
   void apply(const PromoteSa& command) ON(worker_thread);
   void apply(const DeleteSa& command, uint64_t now_tsc) ON(worker_thread);
   void apply(const QuerySa& command, uint64_t now_tsc) ON(worker_thread);
+  void apply(const UsePolicy& command) ON(worker_thread);
   void answer(const SaEvent& event) ON(worker_thread);
   size_t serve_steered(uint64_t now_tsc) ON(worker_thread);
   void finish(Burst& burst, Oversize& oversize, SteerTo to, SteerTo back) ON(worker_thread);
@@ -96,6 +98,7 @@ class alignas(64) Worker {
   Spd spd_ OWNED_BY(worker_thread);
   ProtectedPorts protected_ports_ OWNED_BY(worker_thread);
   Steerer steerer_ OWNED_BY(worker_thread);
+  RateLimits rate_limits_ OWNED_BY(worker_thread);
   Cleartext cleartext_ OWNED_BY(worker_thread);
   Inbound inbound_ OWNED_BY(worker_thread);
   Outbound outbound_ OWNED_BY(worker_thread);

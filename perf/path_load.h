@@ -91,7 +91,8 @@ class PathLoad {
   ProtectedPorts ports_{policy_, mesh_.learned_ports()};
   Drops drops_{counters_};
   Steerer steerer_{tables_.worker, steering_, mesh_, drops_};
-  Cleartext cleartext_{policy_, ports_, spd_, steerer_};
+  RateLimits limits_{1'000'000'000, 1, {1, 2}};
+  Cleartext cleartext_{policy_, ports_, spd_, steerer_, limits_, counters_};
   PacketPools pools_;
   const PathConfig config_;
   Inbound inbound_;

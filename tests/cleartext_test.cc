@@ -19,7 +19,7 @@ Policy policy_of(std::vector<PolicyRule> rules) {
 
 PacketBuilder packet6() { return PacketBuilder().ip(kPcscf6, kUe6); }
 PacketBuilder packet4() { return PacketBuilder().ip(kPcscf4, kUe4); }
-Frame arp() { return ethernet_frame({}, EtherType::arp, Bytes(28, 1)); }
+Frame arp(const Bytes& tags = {}) { return arp_frame(kArpRequest, kUe4, kPcscf4, tags); }
 Frame lldp() { return ethernet_frame({}, EtherType{0x88cc}, Bytes(46, 2)); }
 
 // A packet of no port, quoted by ICMP errors that carry nothing protected.
@@ -34,7 +34,7 @@ struct Kind {
 
 std::vector<Kind> all_kinds() {
   std::vector<Kind> kinds = {
-      {Match::arp, {arp(), ethernet_frame({0x81, 0, 0, 7}, EtherType::arp, Bytes(28, 1))}},
+      {Match::arp, {arp(), arp({0x81, 0, 0, 7})}},
       {Match::other_frame, {lldp(), ethernet_frame({}, EtherType{60}, Bytes(60, 0xaa))}},
       {Match::nd, {}},
       {Match::icmp_echo, {}},
@@ -53,7 +53,7 @@ std::vector<Kind> all_kinds() {
         packet6().content(Protocol::icmp, Bytes{8, 0, 0, 0, 0, 0, 0, 0}).frame()}},
   };
   for (const int type : {133, 134, 135, 136})
-    kinds[2].frames.push_back(packet6().icmp(type).frame());
+    kinds[2].frames.push_back(packet6().icmp(type, Bytes(16, 3)).frame());
   for (const int type : {0, 8}) kinds[3].frames.push_back(packet4().icmp(type).frame());
   for (const int type : {128, 129}) kinds[3].frames.push_back(packet6().icmp(type).frame());
   for (const int type : {3, 4, 5, 11, 12}) {
@@ -147,6 +147,81 @@ TEST(Cleartext, APortRangeHoldsBothItsEnds) {
   }
 }
 
+// Local and remote as for ports; a frame without addresses is in no prefix, ARP has the two it is
+// about.
+TEST(Cleartext, ARuleHoldsForItsPrefixesOnly) {
+  const Address ue = *parse_address("192.0.2.5"), pcscf = *parse_address("198.51.100.10");
+  const Address other = *parse_address("203.0.113.1");
+  const auto udp = [](const Address& from, const Address& to) {
+    return PacketBuilder().ip(from, to).udp(1, 2).frame();
+  };
+  PolicyRule one = rule(Match::any);
+  one.local = {*parse_prefix("2001:db8:9::/48"), *parse_prefix("198.51.100.0/24")};
+  one.remote = {*parse_prefix("192.0.2.4/31"), *parse_prefix("::/0")};
+  PathLab lab(policy_of({one}));
+  EXPECT_EQ(lab.in(udp(ue, pcscf)), passed(udp(ue, pcscf)));
+  EXPECT_EQ(lab.out(udp(pcscf, ue)), passed(udp(pcscf, ue)));
+  EXPECT_EQ(lab.in(arp_frame(kArpRequest, ue, pcscf)), passed(arp_frame(kArpRequest, ue, pcscf)));
+  EXPECT_EQ(lab.out(arp_frame(kArpReply, pcscf, ue)), passed(arp_frame(kArpReply, pcscf, ue)));
+  for (const Frame& frame : {udp(pcscf, ue), udp(other, pcscf), udp(ue, other), lldp(),
+                             arp_frame(kArpRequest, other, pcscf)}) {
+    EXPECT_EQ(lab.in(frame), dropped(Drop::policy_default));
+  }
+  EXPECT_EQ(lab.out(udp(ue, pcscf)), dropped(Drop::policy_default));
+}
+
+// What decided: each packet is one hit of one rule, or of none.
+TEST(Cleartext, CountsTheHitsOfEachRuleUntilAnotherPolicyIsUsed) {
+  PolicyRule out = rule(Match::tcp, false);
+  out.in = false;
+  Policy policy = policy_of({rule(Match::udp), out, rule(Match::ip)});
+  policy.rules[2].rate_per_source = 2;
+  PathLab lab(policy);
+  for (int i = 0; i < 5; ++i) lab.in(packet6().tcp(1, 2));
+  lab.in(packet6().udp(1, 2));
+  lab.out(packet6().udp(1, 2));
+  lab.out(packet6().tcp(1, 2));
+  lab.in(lldp());
+  const auto hits = [&](size_t rule) { return lab.counters.rules[rule].hits; };
+  EXPECT_EQ(hits(0), 2u);
+  EXPECT_EQ(hits(1), 1u);
+  EXPECT_EQ(hits(2), 5u);
+  EXPECT_EQ(lab.counters.rules[2].limited, 3u);
+  EXPECT_EQ(lab.counters[Drop::rate_of_source], 3u);
+  EXPECT_EQ(lab.counters[Drop::policy_rule], 1u);
+  EXPECT_EQ(lab.counters[Drop::policy_default], 1u);
+  const Policy other = policy_of({rule(Match::ip), rule(Match::any, false)});
+  lab.use(other);
+  EXPECT_EQ(lab.in(packet6().tcp(1, 2)), passed(packet6().tcp(1, 2)));
+  EXPECT_EQ(lab.in(lldp()), dropped(Drop::policy_rule));
+  EXPECT_EQ(hits(0) + hits(1) + hits(2), 2u);
+}
+
+// INT-33, R4: from the host, whatever stands between the IP header and the ports, and whatever tags
+// the frame has.
+TEST(Cleartext, NeverLeavesFromAProtectedPortInWhateverDisguise) {
+  PathLab lab;
+  const auto from4 = [](bool tcp) {
+    PacketBuilder packet = PacketBuilder().ip(kPcscf4, kUe4);
+    return tcp ? packet.tcp(kPcscfPort, 9) : packet.udp(kPcscfPort, 9);
+  };
+  const auto from6 = [](bool tcp) {
+    PacketBuilder packet = PacketBuilder().ip(kPcscf6, kUe6);
+    return tcp ? packet.tcp(kPcscfPort, 9) : packet.udp(kPcscfPort, 9);
+  };
+  for (const bool tcp : {false, true}) {
+    for (const PacketBuilder& packet :
+         {from4(tcp), from4(tcp).ip_options(Bytes(4, 1)), from4(tcp).ip_options(Bytes(40, 1)),
+          from4(tcp).vlan(7), from4(tcp).vlan(7, EtherType::qinq).vlan(0).ip_options(Bytes(8, 1)),
+          from4(tcp).frame_padding(9), from6(tcp), from6(tcp).vlan(0), from6(tcp).hop_by_hop(16),
+          from6(tcp).routing(), from6(tcp).destination_options().routing(),
+          from6(tcp).hop_by_hop().destination_options().routing().inside().destination_options(),
+          from6(tcp).vlan(1).vlan(2).destination_options(64)}) {
+      EXPECT_EQ(lab.out(packet), dropped(Drop::cleartext_on_protected_port));
+    }
+  }
+}
+
 // TS 33.203 7.1: whatever the rules say. The other end's port of that number is its own business.
 TEST(Cleartext, NeverPassesAtAProtectedPortOfThePcscf) {
   PathLab lab;
@@ -191,8 +266,9 @@ TEST(Cleartext, NeverComesInFromAnOwnAddress) {
   Policy policy = open_policy();
   policy.own_prefixes = {*parse_prefix("198.51.100.0/24"), *parse_prefix("2001:db8::10")};
   PathLab lab(policy);
-  for (const PacketBuilder& packet : {packet4().udp(1, 2), packet6().udp(1, 2), packet4().icmp(8),
-                                      packet6().icmp(136), packet6().tcp(1, kPcscfPort)}) {
+  for (const PacketBuilder& packet :
+       {packet4().udp(1, 2), packet6().udp(1, 2), packet4().icmp(8), packet6().icmp(136, Bytes(16)),
+        packet6().tcp(1, kPcscfPort)}) {
     EXPECT_EQ(lab.in(packet), dropped(Drop::spoofed_source));
     EXPECT_EQ(lab.out(packet), passed(packet));
   }

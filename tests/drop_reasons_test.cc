@@ -19,8 +19,8 @@ PacketBuilder answer() {
   return PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort).payload("200 OK");
 }
 
-// Default-deny but for UDP port 5060, with a rule against port 9; the host's checksums are looked
-// at; one SA each way.
+// Default-deny but for UDP ports 5060 to 5062, of which two take a packet a second; with a rule
+// against port 9; the host's checksums are looked at; one SA each way.
 struct Lab : PathLab {
   Lab() : PathLab(policy(), config()) {
     install_in(kIn);
@@ -30,8 +30,13 @@ struct Lab : PathLab {
     Policy policy;
     policy.protected_ports.set(kPcscfPort);
     policy.own_prefixes = {Prefix{kPcscf6, 128}};
+    policy.reachable = {Prefix{kPcscf6, 128}};
     policy.rules = {{"no discard", true, true, Match::udp, {{9, 9}}, {}, false},
-                    {"open", true, true, Match::udp, {{5060, 5060}}, {}, true}};
+                    {"open", true, true, Match::udp, {{5060, 5060}}, {}, true},
+                    {"rare", true, true, Match::udp, {{5061, 5061}}, {}, true},
+                    {"rare of each", true, true, Match::udp, {{5062, 5062}}, {}, true}};
+    policy.rules[2].rate = 1;
+    policy.rules[3].rate_per_source = 1;
     return policy;
   }
   static PathConfig config() {
@@ -89,10 +94,22 @@ const Case kCases[] = {
     {Drop::selector_mismatch, [](Lab& lab) { lab.in(request().udp(1, 2).esp(kIn, 1)); }},
     {Drop::cleartext_on_protected_port, [](Lab& lab) { lab.in(request()); }},
     {Drop::spoofed_source, [](Lab& lab) { lab.in(answer()); }},
+    {Drop::martian_source,
+     [](Lab& lab) { lab.in(request().ip(*parse_address("::1"), kPcscf6).udp(1, 5060)); }},
+    {Drop::unreachable_host,
+     [](Lab& lab) { lab.in(request().ip(kUe6, *parse_address("2001:db8::11")).udp(1, 5060)); }},
     {Drop::icmp_quotes_protected,
      [](Lab& lab) { lab.out(PacketBuilder().ip(kPcscf6, kUe6).icmp(1, request().ip_packet())); }},
     {Drop::policy_rule, [](Lab& lab) { lab.in(request().udp(kUePort, 9)); }},
     {Drop::policy_default, [](Lab& lab) { lab.in(request().tcp(kUePort, 5060)); }},
+    {Drop::rate_of_rule,
+     [](Lab& lab) {
+       for (int copy = 0; copy < 2; ++copy) lab.in(request().udp(1, 5061));
+     }},
+    {Drop::rate_of_source,
+     [](Lab& lab) {
+       for (int copy = 0; copy < 2; ++copy) lab.in(request().udp(1, 5062));
+     }},
     {Drop::bad_checksum, [](Lab& lab) { lab.out(flipped(answer().frame())); }},
     {Drop::packet_too_big, [](Lab& lab) { lab.out(answer().payload(1450)); }},
     {Drop::sequence_exhausted,

@@ -60,6 +60,19 @@ inline Frame ip_frame(const Bytes& ip_packet) {
   return ethernet_frame({}, ip_packet[0] >> 4 == 4 ? EtherType::ipv4 : EtherType::ipv6, ip_packet);
 }
 
+constexpr uint16_t kArpRequest = 1;
+constexpr uint16_t kArpReply = 2;
+
+// RFC 826, of IPv4 over Ethernet.
+inline Frame arp_frame(uint16_t operation, const Address& sender, const Address& target,
+                       const Bytes& tags = {}) {
+  Bytes arp{0, 1, 8, 0, 6, 4, 0, static_cast<uint8_t>(operation), 0x02, 0, 0, 0, 0, 0x0b};
+  append(arp, Bytes(sender.bytes.begin() + 12, sender.bytes.end()));
+  append(arp, operation == kArpReply ? Bytes{0x02, 0, 0, 0, 0, 0x0a} : Bytes(6));
+  append(arp, Bytes(target.bytes.begin() + 12, target.bytes.end()));
+  return ethernet_frame(tags, EtherType::arp, arp);
+}
+
 class PacketBuilder {
  public:
   PacketBuilder& vlan(uint16_t control, EtherType tag = EtherType::vlan) {

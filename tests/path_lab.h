@@ -104,6 +104,9 @@ class PathLab {
   Outcome in(const PacketBuilder& builder) { return in(builder.frame()); }
   Outcome out(const PacketBuilder& builder) { return out(builder.frame()); }
 
+  // From the next packet on; outlives the lab or the next one used.
+  void use(const Policy& policy) { cleartext_.use(policy); }
+
   // The events that wait on SAs of a direction, taken.
   template <typename Table>
   static std::vector<SaEventKind> take_events(Table& table) {
@@ -126,6 +129,7 @@ class PathLab {
   uint32_t next_index_ = 0;
 
  public:
+  static constexpr uint64_t kTscHz = 1'000'000'000;
   uint64_t now_tsc = 1'000'000;
   Counters counters;
   Sad sad{kCapacity};
@@ -164,7 +168,8 @@ class PathLab {
 
   Drops drops_{counters};
   Steerer steerer_{0, steering_, mesh_, drops_};
-  Cleartext cleartext_{policy_, ports, spd, steerer_};
+  RateLimits limits_{kTscHz, 1, {1, 2}};
+  Cleartext cleartext_{policy_, ports, spd, steerer_, limits_, counters};
   const PathConfig config_;
   Inbound inbound_;
   Outbound outbound_;

@@ -439,7 +439,8 @@ TEST(Worker, ProtectsTheSecondLocalPortOfAUesSaToo) {
 TEST(Worker, ForwardsFramesOfOtherKindsAsTheyAre) {
   const AssumeRole role(worker_thread);
   WorkerLab lab;
-  const Frame arp = ethernet_frame({}, EtherType::arp, Bytes(46, 1));
+  Frame arp = arp_frame(kArpRequest, kUe4, kPcscf4);
+  arp.resize(60);  // as Ethernet pads it
   const Frame echo = PacketBuilder().icmp(128).vlan(9).frame_padding(3).frame();
   lab.access.feed(0, arp);
   lab.access.feed(0, echo);

@@ -181,7 +181,7 @@ TEST(Workers, KeepFramesThatAreNotIpWhereTheyCameIn) {
   shape.workers = 2;
   shape.queues = 2;
   WorkerLab lab(shape);
-  const Frame arp = ethernet_frame({}, EtherType::arp, Bytes(28, 1));
+  const Frame arp = arp_frame(kArpRequest, kUe4, kPcscf4);
   for (const size_t queue : {0u, 1u}) lab.access.feed(queue, arp);
   lab.settle();
   EXPECT_EQ(lab.host.take_sent().size(), 2u);

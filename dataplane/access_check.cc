@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/access_check.h"
+
+namespace gmesp {
+
+namespace {
+
+constexpr uint8_t kNeighbourSolicitation = 135;  // RFC 4861 4
+constexpr uint8_t kNeighbourAdvertisement = 136;
+constexpr uint8_t kRouterSolicitation = 133;
+
+// 0, which is none of those below, for a message that ends inside its header.
+uint8_t icmpv6_type(const Packet& packet, const UpperLayer& upper) {
+  if (upper.offset + sizeof(IcmpHeader) > end_of_ip(packet)) return 0;
+  return packet.header<IcmpHeader>(upper.offset).type;
+}
+
+bool is_unspecified(const Address& address) { return address == Address{}; }
+
+bool is_link_local(const Address& address) {  // RFC 4291 2.5.6
+  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+bool is_multicast_on_link(const Address& address) {  // RFC 4291 2.7: solicited-node addresses too
+  return address.bytes[0] == 0xff && (address.bytes[1] & 0x0f) == 2;
+}
+
+bool is_loopback_or_unspecified(const Address& address) {
+  if (address.is_v4()) return address.bytes[12] == 0 || address.bytes[12] == 127;
+  static constexpr uint8_t kZeros[15] = {};
+  return std::memcmp(address.bytes.data(), kZeros, sizeof kZeros) == 0 && address.bytes[15] <= 1;
+}
+
+// RFC 1122 3.2.1.3, RFC 6890 2.2: 0/8, 127/8, multicast, 240/4; RFC 4291 2.5.2, 2.5.3, 2.7.
+bool is_martian(const Address& address) {
+  if (is_loopback_or_unspecified(address)) return true;
+  return address.is_v4() ? address.bytes[12] >= 224 : address.bytes[0] == 0xff;
+}
+
+// MLD: RFC 2710 3, RFC 3810 5.
+bool is_mld(uint8_t type) { return (type >= 130 && type <= 132) || type == 143; }
+
+// Who has no address yet asks for routers, asks whether an address is free, and joins the groups
+// for that (RFC 4861 4.1, 4.3; RFC 3590 4).
+bool may_be_unspecified(const Packet& packet, const UpperLayer& upper, Match kind) {
+  if (kind != Match::nd && kind != Match::icmp_other) return false;
+  const uint8_t type = icmpv6_type(packet, upper);
+  return type == kNeighbourSolicitation || type == kRouterSolicitation ||
+         (is_mld(type) && type != 130);
+}
+
+// What ND and MLD send to the link instead of a host.
+bool goes_to_link(const Packet& packet, const UpperLayer& upper, Match kind,
+                  const Address& destination) {
+  if (kind == Match::nd) return is_multicast_on_link(destination) || is_link_local(destination);
+  return kind == Match::icmp_other && is_multicast_on_link(destination) && !packet.is_ipv4() &&
+         is_mld(icmpv6_type(packet, upper));
+}
+
+// RFC 4861 4.3, 4.4: an advertisement says "this address is here"; so does, of an address that it
+// is about to take, a solicitation without a source (RFC 4862 5.4). Other solicitations ask for it.
+Verdict check_target(const Policy& policy, const Packet& packet, const UpperLayer& upper,
+                     const Address& source) {
+  const uint8_t type = icmpv6_type(packet, upper);
+  if (type != kNeighbourSolicitation && type != kNeighbourAdvertisement) return Verdict::pass();
+  const size_t target_at = upper.offset + sizeof(IcmpHeader);
+  if (target_at + sizeof(Address) > end_of_ip(packet)) return Verdict::drop(Drop::transport_runt);
+  const Address target = Address::v6(packet.data + target_at);
+  const bool claim = type == kNeighbourAdvertisement || is_unspecified(source);
+  if (claim && any_contains(policy.own_prefixes, target)) {
+    return Verdict::drop(Drop::spoofed_source);
+  }
+  if (!claim && !policy.reachable.empty() && !is_link_local(target) &&
+      !any_contains(policy.reachable, target)) {
+    return Verdict::drop(Drop::unreachable_host);
+  }
+  return Verdict::pass();
+}
+
+struct ArpFrame {  // RFC 826, with the lengths of IPv4 over Ethernet
+  Be16 hardware_type;
+  Be16 protocol_type;
+  uint8_t hardware_bytes;
+  uint8_t protocol_bytes;
+  Be16 operation;
+  uint8_t sender_hardware[6];
+  uint8_t sender[4];
+  uint8_t target_hardware[6];
+  uint8_t target[4];
+};
+static_assert(sizeof(ArpFrame) == 28, "RFC 826");
+
+}  // namespace
+
+Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const UpperLayer& upper,
+                             Match kind, const Flow& flow) {
+  if (any_contains(policy.own_prefixes, flow.source)) return Verdict::drop(Drop::spoofed_source);
+  // A packet from its destination makes a host answer itself (RFC 1122 3.2.1.3: no such source).
+  if (flow.source == flow.destination ||
+      (is_martian(flow.source) &&
+       !(is_unspecified(flow.source) && may_be_unspecified(packet, upper, kind)))) {
+    return Verdict::drop(Drop::martian_source);
+  }
+  if (kind == Match::nd) {
+    const Verdict verdict = check_target(policy, packet, upper, flow.source);
+    if (!verdict.is_pass()) return verdict;
+  }
+  // RFC 1122 3.2.1.3, RFC 4291 2.5.3: no destination outside a host either.
+  const bool to_nobody = is_loopback_or_unspecified(flow.destination);
+  if (to_nobody ||
+      (!policy.reachable.empty() && !any_contains(policy.reachable, flow.destination) &&
+       !goes_to_link(packet, upper, kind, flow.destination))) {
+    return Verdict::drop(Drop::unreachable_host);
+  }
+  return Verdict::pass();
+}
+
+Verdict read_arp(const Packet& packet, Flow& flow) {
+  if (packet.length < packet.ip_offset + sizeof(ArpFrame)) return Verdict::drop(Drop::runt);
+  const auto& arp = packet.header<ArpFrame>(packet.ip_offset);
+  if (arp.protocol_type.host() != static_cast<uint16_t>(EtherType::ipv4) ||
+      arp.hardware_bytes != sizeof arp.sender_hardware || arp.protocol_bytes != sizeof arp.sender) {
+    return Verdict::drop(Drop::malformed_ip);
+  }
+  flow.source = Address::v4(arp.sender);
+  flow.destination = Address::v4(arp.target);
+  return Verdict::pass();
+}
+
+// Requests, replies and announcements alike: every receiver may learn the sender's address from any
+// of them. A probe (RFC 5227 1.1: sender 0.0.0.0) says of its target that somebody is about to take
+// it.
+Verdict check_arp_from_access(const Policy& policy, const Flow& flow) {
+  static constexpr uint8_t kNone[4] = {};
+  const bool probe = flow.source == Address::v4(kNone);
+  const Address& claimed = probe ? flow.destination : flow.source;
+  if (any_contains(policy.own_prefixes, claimed)) return Verdict::drop(Drop::spoofed_source);
+  if (!probe && is_martian(flow.source)) return Verdict::drop(Drop::martian_source);
+  const bool asks = !probe && !(flow.source == flow.destination);
+  if (asks && !policy.reachable.empty() && !any_contains(policy.reachable, flow.destination)) {
+    return Verdict::drop(Drop::unreachable_host);
+  }
+  return Verdict::pass();
+}
+
+}  // namespace gmesp

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/rate_limit.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gmesp {
+
+namespace {
+
+constexpr size_t kSets = RateLimits::kSources / RateLimits::kWays;
+constexpr uint64_t kSetMask = kSets - 1;
+static_assert((kSets & kSetMask) == 0, "a tag's low bits choose its set");
+
+constexpr size_t kPrefixBytes = 8;  // a UE has a /64 (RFC 6459 5.2), all addresses of it are its
+
+bool is_link_local(const Address& address) {  // RFC 4291 2.5.6: one /64 for everybody on the link
+  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+}  // namespace
+
+RateLimits::RateLimits(uint64_t tsc_hz, size_t workers, const SipHashKey& hash_key)
+    : tsc_hz_(tsc_hz), workers_(workers), hash_key_(hash_key), sets_(kSets) {}
+
+void RateLimits::use(const Policy& policy) {
+  ++policies_;
+  rates_ = {};
+  in_all_ = {};
+  for (size_t i = 0; i < std::min(policy.rules.size(), rates_.size()); ++i) {
+    rates_[i].in_all = rate(policy.rules[i].rate, workers_);
+    rates_[i].of_source = rate(policy.rules[i].rate_per_source, 1);
+  }
+}
+
+// A bucket holds at least one packet, however rarely one may pass.
+RateLimits::Rate RateLimits::rate(uint64_t packets_per_s, uint64_t workers) const {
+  if (packets_per_s == 0) return {};
+  const uint64_t interval = std::max<uint64_t>(1, tsc_hz_ * workers / packets_per_s);
+  return {interval, std::max(tsc_hz_, interval)};
+}
+
+// A bucket that would be full later than an empty one is from before a jump of the clock: it counts
+// as full.
+bool RateLimits::has_room(const Bucket& bucket, const Rate& rate, uint64_t now_tsc) {
+  const uint64_t full_at = std::max(bucket.full_at_tsc, now_tsc);
+  return full_at + rate.interval_tsc <= now_tsc + rate.burst_tsc ||
+         full_at > now_tsc + rate.burst_tsc;
+}
+
+void RateLimits::fill(Bucket& bucket, const Rate& rate, uint64_t now_tsc) {
+  if (bucket.full_at_tsc > now_tsc + rate.burst_tsc) bucket.full_at_tsc = now_tsc;
+  bucket.full_at_tsc = std::max(bucket.full_at_tsc, now_tsc) + rate.interval_tsc;
+}
+
+// The rule's own bucket first: a flood from a million sources is refused by a line that is in the
+// cache.
+Verdict RateLimits::take(const Rates& rates, size_t rule, const Address& source, uint64_t now_tsc) {
+  Bucket& in_all = in_all_[rule];
+  if (rates.in_all.interval_tsc != 0 && !has_room(in_all, rates.in_all, now_tsc)) {
+    return Verdict::drop(Drop::rate_of_rule);
+  }
+  if (rates.of_source.interval_tsc != 0) {
+    const uint64_t tag = tag_of(rule, source);
+    Source& place = find(tag);
+    if (place.tag != tag) place = {tag, {}};
+    if (!has_room(place.bucket, rates.of_source, now_tsc)) {
+      return Verdict::drop(Drop::rate_of_source);
+    }
+    fill(place.bucket, rates.of_source, now_tsc);
+  }
+  if (rates.in_all.interval_tsc != 0) fill(in_all, rates.in_all, now_tsc);
+  return Verdict::pass();
+}
+
+uint64_t RateLimits::tag_of(size_t rule, const Address& source) const {
+  std::array<uint8_t, sizeof(Address) + sizeof(uint64_t)> text{};
+  const bool whole = source.is_v4() || is_link_local(source);
+  std::memcpy(text.data(), source.bytes.data(), whole ? sizeof(Address) : kPrefixBytes);
+  const uint64_t of_rule = uint64_t{policies_} << 32 | rule;
+  std::memcpy(text.data() + sizeof(Address), &of_rule, sizeof of_rule);
+  SipHash hash(hash_key_);
+  hash.add(text);
+  return hash.finish();
+}
+
+// The source's place; else that of the set's bucket which is, or will be, full first: of all it
+// has the least to forget.
+RateLimits::Source& RateLimits::find(uint64_t tag) {
+  auto& sources = sets_[tag & kSetMask].sources;
+  size_t best = 0;
+  for (size_t i = 0; i < kWays; ++i) {
+    if (sources[i].tag == tag) return sources[i];
+    if (sources[i].bucket.full_at_tsc < sources[best].bucket.full_at_tsc) best = i;
+  }
+  return sources[best];
+}
+
+}  // namespace gmesp
