@@ -10,13 +10,16 @@
 namespace gmesp {
 
 void Commands::handle(std::span<char> record, const Reply& reply) {
+  std::string refusal;
   try {
     run(reader_.read(record), reply);
   } catch (const Refused& refused) {
-    reply(refusal_answer(refused));
+    refusal = refusal_answer(refused);
   }
   reader_.wipe();
   wipe(record.data(), record.size());
+  wipe_stack();
+  if (!refusal.empty()) reply(refusal);  // when it is heard, no key is left
 }
 
 // One list, so that the compiler misses a command that is not in it.

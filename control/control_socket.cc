@@ -188,8 +188,8 @@ bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
   }
   connection.in_flight = true;
   if (bytes > kMaxRecordBytes) {
-    answer(tag, refusal_answer(Refused(Refusal::too_long)));
     wipe(record_.data(), record_.size());
+    answer(tag, refusal_answer(Refused(Refusal::too_long)));
   } else {
     commands_.handle({record_.data(), bytes},
                      [this, tag](const std::string& text) { answer(tag, text); });

@@ -137,6 +137,10 @@ void RequestReader::wipe() {
   if (parser_.doc.string_buf != nullptr) {
     gmesp::wipe(parser_.doc.string_buf.get(), 5 * record_bytes_ / 3 + kPadding);
   }
+  // Numbers; there is no more than one word for each byte.
+  if (parser_.doc.tape != nullptr) {
+    gmesp::wipe(parser_.doc.tape.get(), record_bytes_ * sizeof(uint64_t));
+  }
 }
 
 }  // namespace gmesp

@@ -48,7 +48,7 @@ class RequestReader {
   // record: size() <= kMaxRecordBytes, followed by kPadding readable bytes. Throws Refused. wipe()
   // when the request has served.
   Request read(std::span<const char> record);
-  // The parser's copy of all strings: keys may be among them.
+  // The parser's copy of all strings and numbers: keys may be among them.
   void wipe();
 
  private:

@@ -172,7 +172,7 @@ bool RingServer::serve(uint32_t number, Client& client) {
     if (slot == nullptr) break;
     std::memcpy(&command_.head, slot, sizeof command_.head);
     client::end_of_copy();
-    if (has_keys(command_.head)) wipe(slot + offsetof(CommandHead, ck), kKeyBytes);
+    wipe(slot + offsetof(CommandHead, ck), kKeyBytes);  // of any kind: who knows what is in there
     const size_t bytes = command_.head.bytes;
     if (bytes > sizeof(CommandHead) && bytes <= sizeof command_) {
       std::memcpy(command_.tail.data(), slot + sizeof(CommandHead), bytes - sizeof(CommandHead));
@@ -198,16 +198,16 @@ void RingServer::run_command(uint32_t number, Client& client) {
     on_done(number, place, refusal);
   };
   static_assert(sizeof done <= 2 * sizeof(void*), "std::function takes it without allocating");
+  bool answered = true;
   try {
-    if (run_ring_command(command_, registrar_, client.events, done, record)) {
-      answer(client, place, record);
-    }
+    answered = run_ring_command(command_, registrar_, client.events, done, record);
   } catch (const Refused& refused) {
     ++counts_.refused;
     refuse(refused.refusal(), record);
-    answer(client, place, record);
   }
-  if (has_keys(command_.head)) wipe(command_.head.ck, kKeyBytes);
+  wipe(command_.head.ck, kKeyBytes);
+  if (has_keys(command_.head)) wipe_stack();
+  if (answered) answer(client, place, record);  // when it is heard, no key is left
 }
 
 // The client may be gone meanwhile; the command has had its effect all the same.

@@ -89,6 +89,12 @@ bool same_des_key(std::span<const uint8_t> a, std::span<const uint8_t> b) {
 
 void wipe(void* memory, size_t bytes) { explicit_bzero(memory, bytes); }
 
+// More than any command goes down.
+[[gnu::noinline]] void wipe_stack() {
+  uint8_t below[16 * 1024];
+  explicit_bzero(below, sizeof below);
+}
+
 Key::Key(std::span<const uint8_t> bytes) : size_(bytes.size()) {
   if (bytes.size() > kMaxBytes) throw std::length_error("a key has at most 24 bytes");
   std::copy(bytes.begin(), bytes.end(), bytes_.begin());

@@ -15,6 +15,9 @@ namespace gmesp {
 
 // Overwrites memory in a way that the optimiser keeps.
 void wipe(void* memory, size_t bytes);
+// Overwrites the stack below the caller's frame: what calls that have returned left there of a key,
+// in registers that were saved and copies that have no name.
+void wipe_stack();
 
 // At most 24 bytes: the longest key of the suites (DES-EDE3).
 class Key {

@@ -4,14 +4,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -19,6 +14,7 @@
 #include "control/control_thread.h"
 #include "control/file_descriptor.h"
 #include "tests/control_rig.h"
+#include "tests/socket_client.h"
 
 namespace gmesp {
 
@@ -27,42 +23,7 @@ inline std::string socket_path(const std::string& name) {
   return "/tmp/gmesp-test-" + std::to_string(getpid()) + "-" + name;
 }
 
-class ControlClient {
- public:
-  explicit ControlClient(const std::string& path)
-      : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size());
-    connected_ =
-        connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  }
-  bool connected() const { return connected_; }
-  int fd() const { return fd_.get(); }
-
-  bool send(const std::string& record, int flags = 0) {
-    return ::send(fd_.get(), record.data(), record.size(), MSG_NOSIGNAL | flags) >= 0;
-  }
-  // Empty: nothing came in time, or the connection has ended.
-  std::string receive(int timeout_ms = 20000) {
-    pollfd wait{fd_.get(), POLLIN, 0};
-    if (poll(&wait, 1, timeout_ms) != 1) return "";
-    std::string text(2 * kMaxRecordBytes, '\0');
-    ssize_t got = recv(fd_.get(), text.data(), text.size(), 0);
-    // A reset is told once, before what still waits to be read.
-    if (got < 0 && errno == ECONNRESET) got = recv(fd_.get(), text.data(), text.size(), 0);
-    text.resize(got > 0 ? static_cast<size_t>(got) : 0);
-    return text;
-  }
-  nlohmann::json ask(const std::string& record) {
-    if (!send(record)) return {};
-    return nlohmann::json::parse(receive(), nullptr, false);
-  }
-
- private:
-  FileDescriptor fd_;
-  bool connected_ = false;
-};
+using ControlClient = SocketClient;
 
 // gmespd without DPDK: real workers and the control thread, each on its thread.
 class RunningControl {

@@ -12,7 +12,7 @@
 #include <cstring>
 
 #include "control/file_descriptor.h"
-#include "tools/gmespctl_memory.h"
+#include "tools/wiping_memory.h"
 
 namespace gmesp {
 namespace {

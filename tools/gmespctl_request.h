@@ -33,7 +33,7 @@ Words make_request(const std::vector<std::string>& words);
 // The page of a list behind `after`, for the same request.
 std::string next_page(const std::string& record, std::string_view after);
 
-// Earlier than their memory is (gmespctl_memory.h): a session may last.
+// Earlier than their memory is (wiping_memory.h): a session may last.
 void wipe_text(std::string& text);
 void wipe_words(std::vector<std::string>& words);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Keys pass through gmespctl in strings of many owners: its own, CLI11's, rapidjson's. So that none
-// of them leaves one behind, whatever way it goes, all memory of this program is wiped when it is
-// given back (operator delete in gmespctl_memory.cc).
+// Keys pass through gmespctl and gmespd in memory of many owners: their own, CLI11's, rapidjson's,
+// simdjson's. So that none of them leaves one behind, whatever way it goes, all memory of a program
+// that links wiping_memory.cc is wiped when it is given back (operator delete there).
 #pragma once
 
 #include <algorithm>

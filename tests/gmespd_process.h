@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The gmespd binary as a process of a test's own: started, listened to, looked at, ended.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "control/file_descriptor.h"
+
+namespace gmesp {
+
+inline const std::string kGmespd = GMESP_GMESPD;
+
+// ThreadSanitizer has a thread of its own that blocks every signal and keeps its capabilities:
+// gmespd rightly refuses to serve beside it.
+#ifdef __SANITIZE_THREAD__
+#define SKIP_IF_IT_CANNOT_START() GTEST_SKIP() << "ThreadSanitizer's own thread keeps capabilities"
+#else
+#define SKIP_IF_IT_CANNOT_START() static_cast<void>(0)
+#endif
+
+// A gmespd on its way or running, with both its streams.
+class Gmespd {
+ public:
+  explicit Gmespd(const std::string& file, const char* option = nullptr) {
+    int ends[2];
+    if (pipe(ends) != 0) return;
+    output_ = FileDescriptor(ends[0]);
+    const FileDescriptor its_end(ends[1]);
+    pid_ = fork();
+    if (pid_ != 0) return;
+    dup2(its_end.get(), STDOUT_FILENO);
+    dup2(its_end.get(), STDERR_FILENO);
+    execl(kGmespd.c_str(), "gmespd", "-c", file.c_str(), option, nullptr);
+    _exit(127);
+  }
+  ~Gmespd() {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  }
+  Gmespd(const Gmespd&) = delete;
+  Gmespd& operator=(const Gmespd&) = delete;
+
+  pid_t pid() const { return pid_; }
+
+  // What it has said when this is among it; or all it said before it ended or the time was up.
+  std::string wait_for(const std::string& words) {
+    constexpr int kPatienceMs = 30000;
+    std::string said;
+    pollfd wait{output_.get(), POLLIN, 0};
+    while (said.find(words) == std::string::npos && poll(&wait, 1, kPatienceMs) == 1) {
+      char buffer[4096];
+      const ssize_t got = read(output_.get(), buffer, sizeof buffer);
+      if (got <= 0) break;
+      said.append(buffer, static_cast<size_t>(got));
+    }
+    return said;
+  }
+
+  // -1: it did not end by itself.
+  int stop(int signal) {
+    kill(pid_, signal);
+    for (int i = 0; i < 1000; ++i) {
+      int status = 0;
+      if (waitpid(pid_, &status, WNOHANG) == pid_) {
+        pid_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+      }
+      usleep(10'000);
+    }
+    return -1;
+  }
+
+ private:
+  FileDescriptor output_;
+  pid_t pid_ = -1;
+};
+
+// gmespd cannot be traced, so LeakSanitizer cannot look into it.
+inline void let_leak_sanitizer_be() {
+  const char* given = getenv("ASAN_OPTIONS");
+  setenv("ASAN_OPTIONS", (std::string(given ? given : "") + ":detect_leaks=0").c_str(), 1);
+}
+
+inline constexpr const char* kNoCapability = "0000000000000000";
+
+// The value of a line of /proc/PID/status, without the blanks.
+inline std::string status_value(const std::filesystem::path& file, const std::string& key) {
+  std::ifstream status(file);
+  for (std::string line; std::getline(status, line);) {
+    std::istringstream words(line);
+    std::string name, value;
+    if (words >> name >> value && name == key + ":") return value;
+  }
+  return "";
+}
+
+}  // namespace gmesp
