@@ -21,6 +21,11 @@ uint16_t fold(uint64_t sum) {
   return static_cast<uint16_t>(sum);
 }
 
+uint64_t ipv4_header_sum(const Packet& packet) {
+  const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
+  return sum_of(packet.data + packet.ip_offset, (ip.version_and_ihl & 0xfu) * 4);
+}
+
 // RFC 9293 3.1, RFC 8200 8.1: the mapped prefix of IPv4 addresses is not part of it.
 uint64_t pseudo_header_sum(const Packet& packet, Protocol protocol, size_t covered_bytes) {
   const Address source = source_address(packet);
@@ -54,14 +59,16 @@ bool transport_checksum_good(const Packet& packet) {
   return fold(sum) == 0xffff;
 }
 
+bool ipv4_checksum_good(const Packet& packet) { return fold(ipv4_header_sum(packet)) == 0xffff; }
+
+void write_ipv4_checksum(Packet& packet) {
+  auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
+  ip.header_checksum = Be16(0);
+  ip.header_checksum = Be16(static_cast<uint16_t>(~fold(ipv4_header_sum(packet))));
+}
+
 void write_checksums(Packet& packet) {
-  if (packet.is_ipv4()) {
-    auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
-    ip.header_checksum = Be16(0);
-    const size_t header_bytes = size_t{packet.payload_offset} - packet.ip_offset;
-    ip.header_checksum =
-        Be16(static_cast<uint16_t>(~fold(sum_of(packet.data + packet.ip_offset, header_bytes))));
-  }
+  if (packet.is_ipv4()) write_ipv4_checksum(packet);
   auto& udp = packet.header<UdpHeader>(packet.payload_offset);
   udp.checksum = Be16(0);
   const uint64_t sum = pseudo_header_sum(packet, Protocol::udp, packet.payload_bytes()) +

@@ -27,6 +27,10 @@ inline Be16 updated_checksum(Be16 checksum, uint16_t before, uint16_t after) {
 // over with an unfinished one.
 bool transport_checksum_good(const Packet& packet);
 
+// Of the header of a packet that is IPv4 (RFC 791 3.1).
+bool ipv4_checksum_good(const Packet& packet);
+void write_ipv4_checksum(Packet& packet);
+
 // Writes the checksums of a UDP packet that is made here, not forwarded: IPv4's (RFC 791 3.1) and
 // UDP's (RFC 768, RFC 8200 8.1). The packet is classified and trimmed to IP.
 void write_checksums(Packet& packet);

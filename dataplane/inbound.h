@@ -26,6 +26,7 @@ class Inbound {
   // The same for packets that another worker has classified and steered here.
   void run_owned(Burst& burst, uint64_t now_tsc);
   Oversize& oversize() { return oversize_; }
+  void populate() { reassembler_.populate(); }
   // Once a poll: fragments that wait too long.
   void expire(uint64_t now_tsc) { reassembler_.expire(now_tsc); }
 

@@ -56,7 +56,7 @@ class LargeArray {
  private:
   [[noreturn]] static void throw_no_memory() {
     throw std::system_error(errno, std::generic_category(),
-                            "memory for a table; lower [sa] capacity");
+                            "memory for a table; lower [sa] capacity or [fragments] held");
   }
   size_t bytes() const { return (size_ == 0 ? 1 : size_) * sizeof(T); }
   size_t size_;

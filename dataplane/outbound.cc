@@ -10,6 +10,16 @@
 
 namespace gmesp {
 
+namespace {
+
+// All that the host says may come from one address.
+ReassemblyConfig without_source_limit(ReassemblyConfig config) {
+  config.per_source = config.fragments;
+  return config;
+}
+
+}  // namespace
+
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
   burst.filter(
       drops_, [&](Packet& p) { return demultiplex(p); },                    // RFC 4301 5.1 step 1
@@ -59,8 +69,8 @@ Outbound::Outbound(const PathContext& context)
       verify_checksums_(context.config.verify_checksums),
       device_checksums_(context.config.device_checksums),
       mss_(context.config.access_mtu),
-      reassembler_(context.config.reassembly, context.config.tsc_hz, context.seed,
-                   context.pools.datagrams, context.drops),
+      reassembler_(without_source_limit(context.config.reassembly), context.config.tsc_hz,
+                   context.seed, context.pools.datagrams, context.drops),
       oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
 
 Verdict Outbound::demultiplex(Packet& packet) {

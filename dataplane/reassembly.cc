@@ -1,11 +1,314 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// RFC 791 3.2 and RFC 8200 4.5 with what RFC 1858, 3128, 4963, 5722, 6946, 6980 and 7112 learned
+// from those who abused them. What cannot be by itself is dropped by itself (fragment.h); what
+// contradicts the fragments that are here ends their datagram.
 #include "dataplane/reassembly.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "dataplane/classify.h"
+#include "dataplane/keyed_hash.h"
 
 namespace gmesp {
 
-Reassembler::Reassembler(const ReassemblyConfig&, uint64_t, uint64_t, PacketPool&, Drops&) {}
-Reassembler::~Reassembler() = default;
+namespace {
 
-Verdict Reassembler::add_fragment(Packet&, uint64_t) { return Verdict::drop(Drop::fragment); }
+Verdict classify_whole(Packet& packet) {
+  const Verdict verdict = classify(packet);
+  const bool nested = verdict.is_pass() && packet.kind == PacketKind::fragment;
+  return nested ? Verdict::drop(Drop::fragment) : verdict;
+}
+
+// The ids of a frame's VLAN tags, 12 bits each. A priority tag has id 0, as no tag has.
+uint32_t vlans_of(const Packet& packet) {
+  uint32_t vlans = 0;
+  for (size_t at = sizeof(EthernetHeader); at < packet.ip_offset; at += sizeof(VlanTag)) {
+    vlans = vlans << 12 | (packet.header<VlanTag>(at).control.host() & 0xfffu);
+  }
+  return vlans;
+}
+
+}  // namespace
+
+Verdict Reassembler::add_fragment(Packet& packet, uint64_t now_tsc) {
+  Fragment fragment;
+  if (const Verdict v = read_fragment(packet, fragment); !v.is_pass()) return v;
+  if (fragment.is_atomic()) {  // RFC 6946: whatever else has its identification
+    take_out_fragment_header(packet, fragment);
+    return classify_whole(packet);
+  }
+  const Key key = key_of(packet, fragment);
+  const uint64_t place = hash(key);
+  Slot slot = find(key, place);
+  Slot before = kNoSlot;
+  if (const Verdict v = admit(packet, fragment, key, slot, before); !v.is_pass()) return v;
+  make_room(slot);
+  if (slot == kNoSlot) slot = start_datagram(key, place, now_tsc);
+  Datagram& datagram = datagrams_[slot];
+  hold(datagram, packet, fragment, before);
+  return datagram.held_bytes == datagram.end ? join(slot, packet) : Verdict::taken();
+}
+
+// Whether the fragment may be held, and behind which one; slot: its datagram, if there is one.
+Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, const Key& key,
+                           Slot slot, Slot& before) {
+  if (slot != kNoSlot && datagrams_[slot].is_given_up()) {
+    return Verdict::drop(datagrams_[slot].given_up);
+  }
+  Verdict verdict = Verdict::pass();
+  if (size_t{packet.payload_offset} - packet.ip_offset + fragment.end > max_datagram_bytes_) {
+    verdict = Verdict::drop(Drop::datagram_too_long);
+  } else if (slot != kNoSlot) {
+    verdict = check_place(datagrams_[slot], packet, fragment, before);
+  }
+  if (!verdict.is_pass()) {
+    if (slot != kNoSlot && verdict.reason() != Drop::duplicate_fragment) {
+      give_up(datagrams_[slot], verdict.reason());
+    }
+    return verdict;
+  }
+  const bool too_many = sources_[source_place(key.source)] >= per_source_;
+  // The last one missing is welcome: it frees the others.
+  if (too_many && (slot == kNoSlot || !completes(datagrams_[slot], fragment))) {
+    return Verdict::drop(Drop::fragment_source_limit);
+  }
+  return Verdict::pass();
+}
+
+Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed,
+                         PacketPool& datagrams, Drops& drops)
+    : timeout_tsc_(config.timeout_ms * (tsc_hz / 1000)),
+      per_source_(config.per_source),
+      max_pieces_(std::min<size_t>(kMaxPieces, config.fragments)),
+      max_datagram_bytes_(config.max_datagram_bytes),
+      secret_{seed, fold(seed ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)},
+      pool_(datagrams),
+      drops_(drops),
+      counters_(drops.counters),
+      pieces_(config.fragments),
+      datagrams_(config.fragments),
+      buckets_(std::bit_ceil(size_t{2} * config.fragments)),
+      sources_(std::bit_ceil(size_t{4} * config.fragments)) {}
+
+Reassembler::~Reassembler() {
+  for (Slot slot = oldest_; slot != kNoSlot; slot = datagrams_[slot].newer) {
+    release_pieces(datagrams_[slot]);
+  }
+}
+
+void Reassembler::populate() {
+  pieces_.populate();
+  datagrams_.populate();
+  buckets_.populate();
+  sources_.populate();
+}
+
+Reassembler::Key Reassembler::key_of(const Packet& packet, const Fragment& fragment) {
+  const uint32_t protocol = packet.is_ipv4() ? static_cast<uint8_t>(fragment.protocol) : 0;
+  return {source_address(packet), destination_address(packet), fragment.identification,
+          vlans_of(packet) << 8 | protocol};
+}
+
+uint64_t Reassembler::hash(const Key& key) const {
+  uint64_t words[5];
+  static_assert(sizeof words == sizeof key, "all of the key, and no padding");
+  std::memcpy(words, &key, sizeof key);
+  const uint64_t addresses = fold(words[0] ^ secret_[0], words[1] ^ secret_[1]) ^
+                             fold(words[2] ^ secret_[1], words[3] ^ ~secret_[0]);
+  return fold(addresses ^ secret_[0], words[4] ^ secret_[1]);
+}
+
+// A phone has a whole IPv6 /64 of its own (RFC 6459 5.2).
+uint32_t Reassembler::source_place(const Address& source) const {
+  uint64_t words[2];
+  std::memcpy(words, &source, sizeof words);
+  if (!source.is_v4()) words[1] = 0;
+  const uint64_t place = fold(words[0] ^ secret_[0], words[1] ^ secret_[1]);
+  return static_cast<uint32_t>(place & (sources_.size() - 1));
+}
+
+Slot Reassembler::find(const Key& key, uint64_t hash) const {
+  Slot slot = buckets_[hash & (buckets_.size() - 1)];
+  while (slot != kNoSlot && std::memcmp(&datagrams_[slot].key, &key, sizeof key) != 0) {
+    slot = datagrams_[slot].next;
+  }
+  return slot;
+}
+
+Slot Reassembler::start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc) {
+  const Slot slot = datagrams_.take();
+  Datagram& datagram = datagrams_[slot];
+  datagram = {};
+  datagram.key = key;
+  datagram.arrived_tsc = now_tsc;
+  datagram.given_up = Drop::kCount;
+  datagram.bucket = static_cast<uint32_t>(hash & (buckets_.size() - 1));
+  datagram.source = source_place(key.source);
+  datagram.next = buckets_[datagram.bucket];
+  buckets_[datagram.bucket] = slot;
+  datagram.older = newest_;
+  (newest_ == kNoSlot ? oldest_ : datagrams_[newest_].newer) = slot;
+  newest_ = slot;
+  return slot;
+}
+
+// Whether the fragment fits between those that are here; `before`: the one that it follows.
+Verdict Reassembler::check_place(const Datagram& datagram, const Packet& packet,
+                                 const Fragment& fragment, Slot& before) const {
+  if (pieces_[datagram.last].end <= fragment.start) {  // in order, as most come
+    before = datagram.last;
+  } else {
+    for (Slot s = datagram.first; s != kNoSlot && pieces_[s].start < fragment.start;
+         s = pieces_[s].next) {
+      before = s;
+    }
+  }
+  const Slot after = before == kNoSlot ? datagram.first : pieces_[before].next;
+  if (after != kNoSlot && is_duplicate(datagram, pieces_[after], packet, fragment)) {
+    return Verdict::drop(Drop::duplicate_fragment);
+  }
+  if ((before != kNoSlot && pieces_[before].end > fragment.start) ||
+      (after != kNoSlot && pieces_[after].start < fragment.end)) {
+    return Verdict::drop(Drop::overlapping_fragment);
+  }
+  // Behind the end, or an end that is none. (Another one before it would overlap.)
+  if (datagram.end != 0 && (!fragment.more || fragment.start >= datagram.end)) {
+    return Verdict::drop(Drop::bad_fragment);
+  }
+  if (!fragment.more && after != kNoSlot) return Verdict::drop(Drop::bad_fragment);
+  if (datagram.pieces == max_pieces_) return Verdict::drop(Drop::too_many_fragments);
+  return Verdict::pass();
+}
+
+bool Reassembler::completes(const Datagram& datagram, const Fragment& fragment) {
+  const uint32_t end = fragment.more ? datagram.end : fragment.end;
+  return datagram.held_bytes + fragment.end - fragment.start == end;
+}
+
+// RFC 8200 4.5: an exact one, or it is an overlap.
+bool Reassembler::is_duplicate(const Datagram& datagram, const Piece& piece, const Packet& packet,
+                               const Fragment& fragment) const {
+  const bool last = datagram.end != 0 && piece.end == datagram.end;
+  return piece.start == fragment.start && piece.end == fragment.end && last != fragment.more &&
+         std::memcmp(piece.packet.data + piece.offset, packet.data + fragment.offset,
+                     fragment.end - fragment.start) == 0;
+}
+
+// For one more fragment, of this datagram or of a new one: the oldest other gives way.
+void Reassembler::make_room(Slot for_datagram) {
+  while (pieces_.full() || (for_datagram == kNoSlot && datagrams_.full())) {
+    const Slot victim = oldest_ == for_datagram ? datagrams_[oldest_].newer : oldest_;
+    drop_pieces(datagrams_[victim], Drop::fragment_evicted);
+    forget(victim);
+  }
+}
+
+void Reassembler::hold(Datagram& datagram, const Packet& packet, const Fragment& fragment,
+                       Slot before) {
+  const Slot slot = pieces_.take();
+  Piece& piece = pieces_[slot];
+  piece.packet = packet;
+  piece.start = static_cast<uint16_t>(fragment.start);
+  piece.end = static_cast<uint16_t>(fragment.end);
+  piece.offset = fragment.offset;
+  Slot& link = before == kNoSlot ? datagram.first : pieces_[before].next;
+  piece.next = link;
+  link = slot;
+  if (piece.next == kNoSlot) datagram.last = slot;
+  if (!fragment.more) datagram.end = piece.end;
+  datagram.held_bytes = static_cast<uint16_t>(datagram.held_bytes + piece.end - piece.start);
+  datagram.ecn = static_cast<uint8_t>(datagram.ecn | 1u << ecn_of(packet));
+  ++datagram.pieces;
+  ++sources_[datagram.source];
+  ++counters_.fragments_held;
+}
+
+// The last one missing has come: it is among the pieces.
+Verdict Reassembler::join(Slot slot, Packet& packet) {
+  Datagram& datagram = datagrams_[slot];
+  Packet whole;
+  const Verdict verdict = make_whole(datagram, whole);
+  if (!verdict.is_pass()) {
+    drop_pieces(datagram, verdict.reason());
+    forget(slot);
+    return Verdict::taken();
+  }
+  counters_.fragments_joined += datagram.pieces;
+  ++counters_.datagrams_joined;
+  release_pieces(datagram);
+  forget(slot);
+  packet = whole;
+  return classify_whole(packet);
+}
+
+Verdict Reassembler::make_whole(const Datagram& datagram, Packet& whole) {
+  const Packet& first = pieces_[datagram.first].packet;
+  const size_t bytes = size_t{first.payload_offset} + datagram.end;
+  if (bytes - first.ip_offset > max_datagram_bytes_) return Verdict::drop(Drop::datagram_too_long);
+  // RFC 3168 5.3: congestion on the way of one is congestion, but not to who cannot hear of it.
+  const bool congested = (datagram.ecn & 1u << kCongestionExperienced) != 0;
+  if (congested && (datagram.ecn & 1u << kNotEct) != 0) return Verdict::drop(Drop::bad_fragment);
+  if (!pool_.allocate(whole, bytes)) return Verdict::drop(Drop::no_buffer);
+  write_headers(first, whole, congested);
+  uint8_t* const payload = whole.data + first.payload_offset;
+  for (Slot slot = datagram.first; slot != kNoSlot; slot = pieces_[slot].next) {
+    const Piece& piece = pieces_[slot];
+    std::memcpy(payload + piece.start, piece.packet.data + piece.offset,
+                size_t{piece.end} - piece.start);
+  }
+  return Verdict::pass();
+}
+
+void Reassembler::give_up(Datagram& datagram, Drop reason) {
+  drop_pieces(datagram, reason);
+  datagram.given_up = reason;
+  ++sources_[datagram.source];
+}
+
+void Reassembler::drop_pieces(Datagram& datagram, Drop reason) {
+  for (Slot slot = datagram.first; slot != kNoSlot; slot = pieces_[slot].next) {
+    drops_.tell(pieces_[slot].packet, reason);
+  }
+  release_pieces(datagram);
+}
+
+void Reassembler::release_pieces(Datagram& datagram) {
+  for (Slot slot = datagram.first; slot != kNoSlot;) {
+    const Slot next = pieces_[slot].next;
+    release(pieces_[slot].packet);
+    pieces_.give_back(slot);
+    slot = next;
+  }
+  sources_[datagram.source] -= datagram.pieces;
+  counters_.fragments_held -= datagram.pieces;
+  datagram.first = datagram.last = kNoSlot;
+  datagram.pieces = 0;
+}
+
+void Reassembler::forget(Slot slot) {
+  const Datagram& datagram = datagrams_[slot];
+  if (datagram.is_given_up()) --sources_[datagram.source];
+  Slot* link = &buckets_[datagram.bucket];
+  while (*link != slot) link = &datagrams_[*link].next;
+  *link = datagram.next;
+  (datagram.older == kNoSlot ? oldest_ : datagrams_[datagram.older].newer) = datagram.newer;
+  (datagram.newer == kNoSlot ? newest_ : datagrams_[datagram.newer].older) = datagram.older;
+  datagrams_.give_back(slot);
+}
+
+// So many a poll that packets do not wait.
+void Reassembler::expire_oldest(uint64_t now_tsc) {
+  constexpr size_t kPiecesPerPoll = 64;
+  for (size_t done = 0; done < kPiecesPerPoll && oldest_ != kNoSlot;) {
+    const Slot slot = oldest_;
+    Datagram& datagram = datagrams_[slot];
+    if (now_tsc - datagram.arrived_tsc < timeout_tsc_) return;
+    done += datagram.pieces + 1u;
+    drop_pieces(datagram, Drop::fragment_timeout);
+    forget(slot);
+  }
+}
 
 }  // namespace gmesp

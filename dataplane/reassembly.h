@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fragments become datagrams again before anything else looks at them: ESP protects whole
 // datagrams (RFC 4303 3.4.1), and a fragment hides the ports that policy asks for. One direction of
-// one worker. Memory and time are bounded: so many fragments in all and of one source, oldest
+// one worker. Memory and time are bounded: so many fragments in all and of one source, the oldest
 // datagram gives way; an overlap ends the datagram and what is still to come of it (RFC 5722).
+// Nobody is told of what is given up (RFC 792, RFC 4443: time exceeded): the sources may be forged.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
+#include "dataplane/address.h"
 #include "dataplane/drops.h"
+#include "dataplane/fragment.h"
+#include "dataplane/large_array.h"
 #include "dataplane/packet.h"
 #include "dataplane/packet_pool.h"
+#include "dataplane/slot_array.h"
 
 namespace gmesp {
 
@@ -18,33 +24,119 @@ constexpr size_t kMaxDatagramBytes = PacketPool::kMaxBytes - kMaxLinkHeaderBytes
 
 struct ReassemblyConfig {
   uint32_t fragments = 4096;  // held at a time, per worker and direction
-  uint32_t per_source = 128;  // of them, of one source address
+  uint32_t per_source = 128;  // of them, of one IPv4 source address or one IPv6 /64
   uint32_t timeout_ms = 5000;
   uint16_t max_datagram_bytes = 16384;  // of the IP packet; at most kMaxDatagramBytes
 };
 
 class Reassembler {
  public:
+  // Enough for 65,535 bytes over IPv6's least MTU; nobody can make us search longer.
+  static constexpr size_t kMaxPieces = 64;
+
   // seed: random, so that nobody outside can choose addresses that share a place. The pool gives
-  // the whole datagrams.
+  // the whole datagrams. Throws std::system_error when there is no memory.
   Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed, PacketPool& datagrams,
               Drops& drops);
   ~Reassembler();  // frees what it holds, uncounted: the engine stops
+  Reassembler(const Reassembler&) = delete;
+  Reassembler& operator=(const Reassembler&) = delete;
+
+  // The tables' memory, before the first packet, on the worker's thread.
+  void populate();
 
   // A stage, behind classify() and steering. Passes what is no fragment; keeps a fragment (taken)
   // until it completes its datagram, which then takes its place, classified. Drops: bad_fragment,
   // overlapping_fragment, duplicate_fragment, too_many_fragments, fragment_source_limit,
-  // datagram_too_long, no_buffer, and what classify drops of the whole.
+  // datagram_too_long, no_buffer, malformed_extension_header, bad_ip_checksum, and what classify
+  // drops of the whole; fragment when that is one again. Of those held before: the same, and
+  // fragment_evicted.
   Verdict add(Packet& packet, uint64_t now_tsc) {
     if (packet.kind != PacketKind::fragment) [[likely]]
       return Verdict::pass();
     return add_fragment(packet, now_tsc);
   }
-  // Once a poll. Drops, with their reason, the fragments of datagrams that have waited too long.
-  void expire(uint64_t now_tsc) { static_cast<void>(now_tsc); }
+  // Once a poll. Drops, as fragment_timeout, the fragments of datagrams that have waited too long.
+  void expire(uint64_t now_tsc) {
+    if (oldest_ != kNoSlot) [[unlikely]]
+      expire_oldest(now_tsc);
+  }
 
  private:
+  // RFC 791 3.2, RFC 8200 4.5; a VLAN is another network.
+  struct Key {
+    Address source;
+    Address destination;
+    uint32_t identification;
+    uint32_t vlans_and_protocol;  // two VLAN ids; IPv4's protocol
+  };
+  struct Piece {
+    Packet packet;  // as it came
+    uint16_t start;
+    uint16_t end;
+    uint16_t offset;  // of its bytes in the frame
+    Slot next;        // the next piece of its datagram, in the order of their bytes
+  };
+  // One that has been given up has no pieces, and what is still to come of it is dropped for the
+  // same reason, until the timeout (RFC 5722).
+  struct Datagram {
+    Key key;
+    uint64_t arrived_tsc;  // its first fragment
+    uint32_t bucket;
+    uint32_t source;  // place in sources_
+    Slot next;        // in its bucket
+    Slot older;
+    Slot newer;
+    Slot first;
+    Slot last;
+    uint16_t end;  // 0: the last fragment has not come
+    uint16_t held_bytes;
+    uint8_t pieces;
+    uint8_t ecn;    // codepoints seen, a bit each
+    Drop given_up;  // kCount: it has not been
+
+    bool is_given_up() const { return given_up != Drop::kCount; }
+  };
+
   Verdict add_fragment(Packet& packet, uint64_t now_tsc);
+  Verdict admit(const Packet& packet, const Fragment& fragment, const Key& key, Slot slot,
+                Slot& before);
+  static Key key_of(const Packet& packet, const Fragment& fragment);
+  uint64_t hash(const Key& key) const;
+  uint32_t source_place(const Address& source) const;
+  Slot find(const Key& key, uint64_t hash) const;
+  Slot start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc);
+  Verdict check_place(const Datagram& datagram, const Packet& packet, const Fragment& fragment,
+                      Slot& before) const;
+  static bool completes(const Datagram& datagram, const Fragment& fragment);
+  bool is_duplicate(const Datagram& datagram, const Piece& piece, const Packet& packet,
+                    const Fragment& fragment) const;
+  void make_room(Slot for_datagram);
+  void hold(Datagram& datagram, const Packet& packet, const Fragment& fragment, Slot before);
+  Verdict join(Slot slot, Packet& packet);
+  Verdict make_whole(const Datagram& datagram, Packet& whole);
+  void give_up(Datagram& datagram, Drop reason);
+  void drop_pieces(Datagram& datagram, Drop reason);
+  void release_pieces(Datagram& datagram);
+  void forget(Slot slot);
+  void expire_oldest(uint64_t now_tsc);
+
+  const uint64_t timeout_tsc_;
+  const uint32_t per_source_;
+  const size_t max_pieces_;
+  const size_t max_datagram_bytes_;
+  const std::array<uint64_t, 2> secret_;
+  PacketPool& pool_;
+  Drops& drops_;
+  Counters& counters_;
+  SlotArray<Piece> pieces_;
+  SlotArray<Datagram> datagrams_;
+  LargeArray<Slot> buckets_;
+  // Fragments held, and datagrams given up, of the sources that share a place: two of them that do
+  // bound each other.
+  LargeArray<uint32_t> sources_;
+  Slot oldest_ = kNoSlot;
+  Slot newest_ = kNoSlot;
 };
 
 }  // namespace gmesp

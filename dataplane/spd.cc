@@ -3,16 +3,9 @@
 
 #include <cstring>
 
+#include "dataplane/keyed_hash.h"
+
 namespace gmesp {
-
-namespace {
-__extension__ using Product = unsigned __int128;
-
-uint64_t fold(uint64_t a, uint64_t b) {
-  const Product product = static_cast<Product>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-}  // namespace
 
 uint64_t Spd::hash(const Address& source, const Address& destination) const {
   uint64_t words[4];

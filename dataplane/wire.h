@@ -105,6 +105,14 @@ struct Ipv6ExtensionHeader {  // RFC 8200 4: hop-by-hop, routing, destination op
 };
 static_assert(sizeof(Ipv6ExtensionHeader) == 2, "RFC 8200 4");
 
+struct Ipv6FragmentHeader {  // RFC 8200 4.5
+  Protocol next_header;
+  uint8_t reserved;
+  Be16 offset_and_more;  // offset in the high 13 bits, 0x0001 = more fragments
+  Be32 identification;
+};
+static_assert(sizeof(Ipv6FragmentHeader) == 8, "RFC 8200 4.5");
+
 struct EspHeader {  // RFC 4303 2
   Be32 spi;
   Be32 sequence_number;

@@ -91,6 +91,8 @@ void Worker::prepare() {
   sad_.populate();
   spd_.populate();
   rate_limits_.populate();
+  inbound_.populate();
+  outbound_.populate();
 }
 
 size_t Worker::apply_commands(uint64_t now_tsc) {
