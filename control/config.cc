@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, 2> kRoles = {"pcscf", "ue"};
 constexpr std::array<std::string_view, 2> kPollAdaptive = {"poll", "adaptive"};
 constexpr std::array<std::string_view, 2> kAutoNever = {"auto", "never"};
 constexpr std::array<std::string_view, 3> kAutoYesNo = {"auto", "yes", "no"};
+constexpr std::array<std::string_view, 2> kFragmentTooBig = {"fragment", "too-big"};
 constexpr std::array<std::string_view, 2> kStrictIgnore = {"strict", "ignore"};
 constexpr std::array<std::string_view, 3> kDirections = {"in", "out", "both"};
 constexpr std::array<std::string_view, 2> kPassDrop = {"pass", "drop"};
@@ -101,6 +102,7 @@ DeviceConfig read_device(ConfigTable& table, const std::string& name, size_t wor
 
 void read_ports(ConfigTable access, ConfigTable host, Config& config) {
   config.access = read_device(access, "access", config.cpus.size());
+  config.worker.path.answer_too_big = access.choice("oversize", 0, kFragmentTooBig) == 1;
   access.refuse_unknown_keys();
   config.host = read_device(host, "host", config.cpus.size());
   const size_t verify = host.choice("verify_checksums", 0, kAutoYesNo);

@@ -65,6 +65,7 @@ std::string show_answer(const SaEntry& entry, size_t worker, const SaStatus& sta
   }
   json.field("replayed", status.replayed).field("icv_failures", status.icv_failures);
   json.field("selector_mismatches", status.selector_mismatches);
+  if (status.path_mtu != 0) json.field("path_mtu", status.path_mtu);
   return json.finish();
 }
 

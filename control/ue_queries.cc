@@ -76,6 +76,7 @@ void write_sa(JsonWriter& json, const SaEntry& entry, const SaStatus& status) {
   }
   json.field("replayed", status.replayed).field("icv_failures", status.icv_failures);
   json.field("selector_mismatches", status.selector_mismatches);
+  if (status.path_mtu != 0) json.field("path_mtu", status.path_mtu);
   json.end_object();
 }
 

@@ -38,6 +38,16 @@ uint64_t pseudo_header_sum(const Packet& packet, Protocol protocol, size_t cover
 
 }  // namespace
 
+uint16_t internet_checksum(const uint8_t* bytes, size_t count) {
+  return static_cast<uint16_t>(~fold(sum_of(bytes, count)));
+}
+
+uint16_t icmp_checksum(const Packet& packet, size_t offset) {
+  const size_t bytes = end_of_ip(packet) - offset;
+  const uint64_t pseudo = packet.is_ipv4() ? 0 : pseudo_header_sum(packet, Protocol::icmpv6, bytes);
+  return static_cast<uint16_t>(~fold(pseudo + sum_of(packet.data + offset, bytes)));
+}
+
 bool transport_checksum_good(const Packet& packet) {
   UpperLayer upper;
   Flow flow;

@@ -22,6 +22,14 @@ inline Be16 updated_checksum(Be16 checksum, uint16_t before, uint16_t after) {
   return Be16(static_cast<uint16_t>(~sum));
 }
 
+// Of bytes in which the checksum's own field is 0, what belongs there; of bytes with it, 0 when it
+// is right (RFC 1071).
+uint16_t internet_checksum(const uint8_t* bytes, size_t count);
+
+// The same of the ICMP or ICMPv6 message (RFC 792, RFC 4443 2.3) that starts at `offset` and ends
+// with the IP packet.
+uint16_t icmp_checksum(const Packet& packet, size_t offset);
+
 // True when the UDP or TCP checksum of a classified packet is right, or it has none (other
 // protocols; UDP over IPv4 with checksum 0, RFC 768). A kernel that counts on its NIC hands frames
 // over with an unfinished one.

@@ -101,6 +101,7 @@ struct SaStatus {
   uint32_t replayed = 0;
   uint32_t icv_failures = 0;
   uint32_t selector_mismatches = 0;
+  uint16_t path_mtu = 0;  // out: learned (path_mtu.h); 0: the access MTU
 };
 
 // The worker holds no reference to the policy before this one. Its counters are published and those

@@ -79,7 +79,7 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
     {Drop::no_room, "no_room", "DPDK rte_mbuf",
      "buffer without room for the ESP header or trailer: raise the port's mtu"},
     {Drop::bad_ip_checksum, "bad_ip_checksum", "RFC 1122 3.2.1.2",
-     "IPv4 header checksum wrong: summed by the port's device, or of a fragment"},
+     "IPv4 header checksum wrong, as the port's device or who handles fragments has found"},
     {Drop::runt, "runt", "RFC 791 3.1", "frame ends inside its Ethernet, VLAN or IP header"},
     {Drop::malformed_ip, "malformed_ip", "RFC 1122 3.2.1, RFC 826",
      "IP version, length or IPv4-mapped address that cannot be; ARP not of IPv4 and Ethernet"},

@@ -4,6 +4,8 @@
 // one, first the look-up line, then the SA, then its key.
 #include "dataplane/inbound.h"
 
+#include <algorithm>
+
 #include "dataplane/classify.h"
 #include "dataplane/esp.h"
 #include "dataplane/tcp_mss.h"
@@ -68,6 +70,7 @@ void Inbound::run_others(Burst& esp, uint64_t now_tsc) {
 
 Inbound::Inbound(const PathContext& context, Sad& sad)
     : sad_(sad),
+      spd_(context.spd),
       keys_(context.keys),
       multi_buffer_(context.multi_buffer),
       cleartext_(context.cleartext),
@@ -164,10 +167,25 @@ Verdict Inbound::check_selector(Packet& packet) {
   return Verdict::pass();
 }
 
+// What the host sends back has to leave room for ESP too (RFC 9293 3.7.1), on the path that the SA
+// back has learned.
+void Inbound::clamp_syn(Packet& packet, uint64_t now_tsc) {
+  const bool ipv4 = packet.is_ipv4();
+  uint16_t mss = mss_.of(packet.inbound_sa->suite, ipv4);
+  Flow flow;
+  if (!read_flow(packet, flow).is_pass()) return;
+  OutboundSa* const back = spd_.find(
+      {flow.destination, flow.source, flow.destination_port, flow.source_port, flow.protocol});
+  if (back != nullptr) forget_old_path_mtu(spd_, *back, now_tsc);
+  if (back != nullptr && back->path_mtu != 0) {
+    mss = std::min(mss, largest_mss(suite_info(back->suite), ipv4, back->path_mtu));
+  }
+  clamp_mss(packet, mss);
+}
+
 Verdict Inbound::deliver(Packet& packet, uint64_t now_tsc) {
   InboundSa& sa = *packet.inbound_sa;
-  // What the host sends back has to leave room for ESP too (RFC 9293 3.7.1).
-  if (packet.next_header() != Protocol::udp) clamp_mss(packet, mss_.of(sa.suite, packet.is_ipv4()));
+  if (packet.next_header() != Protocol::udp && is_tcp_syn(packet)) clamp_syn(packet, now_tsc);
   // TS 24.229 5.2.2: the first use of an SA is an event.
   sad_.sas().record_use(sa, packet.ip_bytes(), now_tsc);
   ++counters_.protected_in;

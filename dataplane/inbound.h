@@ -43,12 +43,14 @@ class Inbound {
   Verdict update_replay(Packet& packet);
   Verdict strip(Packet& packet);
   Verdict check_selector(Packet& packet);
+  void clamp_syn(Packet& packet, uint64_t now_tsc);
   Verdict deliver(Packet& packet, uint64_t now_tsc);
   void run_others(Burst& esp, uint64_t now_tsc);
 
   SaRecord& record(const Packet& packet) { return sad_.sas().record(*packet.inbound_sa); }
 
   Sad& sad_;
+  Spd& spd_;
   const KeyStore& keys_;
   MultiBuffer& multi_buffer_;
   const Cleartext& cleartext_;

@@ -7,6 +7,8 @@
 #include "dataplane/checksum.h"
 #include "dataplane/classify.h"
 #include "dataplane/esp.h"
+#include "dataplane/path_mtu.h"
+#include "dataplane/tcp_mss.h"
 
 namespace gmesp {
 
@@ -45,7 +47,7 @@ void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
   burst.filter(
       drops_, [&](Packet& p) { return trim(p); },  // what pads a short frame
       [&](Packet& p) { return check_checksum(p); },
-      [&](Packet& p) { return clamp(p); },                  // RFC 9293 3.7.1
+      [&](Packet& p) { return clamp(p, now_tsc); },         // RFC 9293 3.7.1
       [&](Packet& p) { return check_mtu(p, now_tsc); },     // RFC 4303 3.3.4
       [&](Packet& p) { return encapsulate(p, now_tsc); });  // 3.3.2.1, 3.3.3
   Jobs jobs;
@@ -121,29 +123,53 @@ Verdict Outbound::check_checksum(Packet& packet) {
 }
 
 // What the UE sends back has to leave room for ESP too.
-Verdict Outbound::clamp(Packet& packet) {
-  if (packet.next_header() != Protocol::udp) {
-    clamp_mss(packet, mss_.of(packet.outbound_sa->suite, packet.is_ipv4()));
-  }
+Verdict Outbound::clamp(Packet& packet, uint64_t now_tsc) {
+  if (packet.next_header() != Protocol::udp && is_tcp_syn(packet)) clamp_syn(packet, now_tsc);
   return Verdict::pass();
+}
+
+// The path back is not known, but mostly the same.
+void Outbound::clamp_syn(Packet& packet, uint64_t now_tsc) {
+  OutboundSa& sa = *packet.outbound_sa;
+  forget_old_path_mtu(spd_, sa, now_tsc);
+  const bool ipv4 = packet.is_ipv4();
+  clamp_mss(packet, sa.path_mtu == 0 ? mss_.of(sa.suite, ipv4)
+                                     : largest_mss(suite_info(sa.suite), ipv4, sa.path_mtu));
 }
 
 uint16_t Outbound::mtu_towards(const OutboundSa& sa) const {
   return sa.path_mtu == 0 ? access_mtu_ : sa.path_mtu;
 }
 
-// What is too large is fragmented behind ESP, unless its sender is to hear of it.
 Verdict Outbound::check_mtu(Packet& packet, uint64_t now_tsc) {
   const OutboundSa& sa = *packet.outbound_sa;
   const size_t growth = esp_growth_bytes(suite_info(sa.suite), packet.payload_bytes());
   if (packet.ip_bytes() + growth <= mtu_towards(sa)) [[likely]]
     return Verdict::pass();
-  return answers_too_big_ ? answer_too_big(packet, now_tsc) : Verdict::pass();
+  return check_large(packet, growth, now_tsc);
 }
 
+// What is too large is fragmented behind ESP, unless its sender is to hear of it and has asked to.
+Verdict Outbound::check_large(Packet& packet, size_t growth, uint64_t now_tsc) {
+  OutboundSa& sa = *packet.outbound_sa;
+  forget_old_path_mtu(spd_, sa, now_tsc);
+  if (packet.length + growth > UINT16_MAX) return Verdict::drop(Drop::packet_too_big);
+  if (!answers_too_big_ || packet.ip_bytes() + growth <= mtu_towards(sa) ||
+      oversize_.may_fragment(packet)) {
+    return Verdict::pass();
+  }
+  return answer_too_big(packet, now_tsc);
+}
+
+// Told is the plain size whose ESP fits. A sender that must not go below it (RFC 8200 5, RFC 1122
+// 3.3.2) would not listen: its packets are fragmented.
 Verdict Outbound::answer_too_big(Packet& packet, uint64_t now_tsc) {
-  static_cast<void>(now_tsc);
-  static_cast<void>(packet);
+  const OutboundSa& sa = *packet.outbound_sa;
+  const size_t headers = size_t{packet.payload_offset} - packet.ip_offset;
+  const size_t room = mtu_towards(sa) > headers ? mtu_towards(sa) - headers : 0;
+  const size_t mtu = headers + esp_payload_capacity(suite_info(sa.suite), room);
+  if (mtu < (packet.is_ipv4() ? 576u : 1280u)) return Verdict::pass();
+  oversize_.answer_too_big(packet, static_cast<uint16_t>(mtu), now_tsc);
   return Verdict::drop(Drop::packet_too_big);
 }
 

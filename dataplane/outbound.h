@@ -36,9 +36,11 @@ class Outbound {
   Verdict find_policy(Packet& packet);
   Verdict trim(Packet& packet);
   Verdict check_checksum(Packet& packet);
-  Verdict clamp(Packet& packet);
+  Verdict clamp(Packet& packet, uint64_t now_tsc);
+  void clamp_syn(Packet& packet, uint64_t now_tsc);
   uint16_t mtu_towards(const OutboundSa& sa) const;
   Verdict check_mtu(Packet& packet, uint64_t now_tsc);
+  Verdict check_large(Packet& packet, size_t growth, uint64_t now_tsc);
   Verdict answer_too_big(Packet& packet, uint64_t now_tsc);
   Verdict encapsulate(Packet& packet, uint64_t now_tsc);
   void encrypt_and_sign(Burst& burst, Jobs& jobs);

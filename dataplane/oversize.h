@@ -6,47 +6,83 @@
 // worker.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "dataplane/drops.h"
+#include "dataplane/fragmentation.h"
+#include "dataplane/identification.h"
 #include "dataplane/packet.h"
 #include "dataplane/packet_pool.h"
+#include "dataplane/token_bucket.h"
 
 namespace gmesp {
 
 class Oversize {
  public:
+  static constexpr uint32_t kAnswersPerSecond = 100;
+
   // seed: of the identifications (RFC 7739).
   Oversize(PacketPools& pools, uint64_t tsc_hz, uint64_t seed, Drops& drops);
+  ~Oversize();  // frees what next_fragments() has not brought, uncounted: the engine stops
+  Oversize(const Oversize&) = delete;
+  Oversize& operator=(const Oversize&) = delete;
 
-  // A stage, the last: passes what fits, takes what next_fragments() will bring.
-  // Behind ESP, or ESP taken off. Drops: no_buffer.
+  // A stage, the last: passes what fits, takes what next_fragments() will bring. At most a burst of
+  // packets is taken before that.
+  // Behind ESP, or ESP taken off. Drops: packet_too_big (its headers alone fill the MTU),
+  // bad_ip_checksum (fragments get a right one), no_buffer.
   Verdict fit_protected(Packet& packet, uint16_t mtu) {
     if (packet.ip_bytes() <= mtu) [[likely]]
       return Verdict::pass();
-    return take(packet, mtu);
+    return take(packet, mtu, true);
   }
-  // Cleartext. Drops: packet_too_big (answered), no_buffer.
+  // Cleartext. Drops: those, and packet_too_big (answered).
   Verdict fit_cleartext(Packet& packet, uint16_t mtu, uint64_t now_tsc) {
     if (packet.ip_bytes() <= mtu) [[likely]]
       return Verdict::pass();
     return take_cleartext(packet, mtu, now_tsc);
   }
+  // Whether its sender leaves the size to others: IPv4 without DF, or a datagram that was
+  // fragmented when it came.
+  bool may_fragment(const Packet& packet) const;
   // Tells the packet's sender which MTU it has to fit; within the rate, and not about what must not
   // be answered (RFC 1122 3.2.2, RFC 4443 2.4 e).
   void answer_too_big(const Packet& packet, uint16_t mtu, uint64_t now_tsc);
 
-  // The next fragments of what was taken, into an empty burst; false: none are left.
+  // The next fragments of what was taken, into an empty burst; false: none are left. A packet for
+  // all of whose fragments there are not buffers is dropped whole: no_buffer.
   bool next_fragments(Burst& burst);
   // ICMP answers, for where the packets came from.
   Burst& answers() { return answers_; }
 
  private:
-  Verdict take(Packet& packet, uint16_t mtu);
-  Verdict take_cleartext(Packet& packet, uint16_t mtu, uint64_t now_tsc);
+  struct Waiting {
+    Packet packet;
+    uint16_t mtu;
+    bool own_identification;
+  };
 
+  Verdict take(Packet& packet, uint16_t mtu, bool own_identification);
+  Verdict take_cleartext(Packet& packet, uint16_t mtu, uint64_t now_tsc);
+  bool cut_next();
+  bool cut(const Waiting& waiting);
+  uint32_t identification_of(const Waiting& waiting);
+
+  PacketPools& pools_;
+  Drops& drops_;
+  Identifications identifications_;
+  TokenBucket answer_rate_;
   Burst answers_;
+  // From next_waiting_ on they wait, the others are cut.
+  std::array<Waiting, Burst::kCapacity> waiting_;
+  size_t waiting_end_ = 0;
+  size_t next_waiting_ = 0;
+  // Of the packet that was cut last; from next_fragment_ on they are ours.
+  std::array<Packet, Fragmentation::kMaxFragments> fragments_;
+  size_t fragments_end_ = 0;
+  size_t next_fragment_ = 0;
 };
 
 }  // namespace gmesp

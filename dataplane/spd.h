@@ -44,6 +44,15 @@ class Spd {
     return find(candidate(hash(flow.source, flow.destination)), flow);
   }
 
+  // visit(OutboundSa&) for every SA of an address pair.
+  template <typename Visit>
+  void for_each(const Address& source, const Address& destination, Visit&& visit) {
+    for (SaIndex at = find_first(hash(source, destination), source, destination); at != kNoSa;
+         at = sas_[at].next) {
+      visit(sas_[at]);
+    }
+  }
+
   // What install() and remove() will touch; for remove() the place's lines first, then the bucket.
   void prefetch_install(const InstallOutbound& command) const {
     sas_.prefetch_place(command.index);

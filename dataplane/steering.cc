@@ -94,8 +94,13 @@ Verdict Steerer::steer(const Packet& packet, SteerTo to) {
     ++port.rx_landed_right;
     return Verdict::pass();
   }
-  if (!mesh_.ring(self_, owner).push({packet, to})) return Verdict::drop(Drop::steering_full);
-  ++port.rx_steered;
+  const Verdict verdict = hand_over(packet, owner, to);
+  if (verdict.is_taken()) ++port.rx_steered;
+  return verdict;
+}
+
+Verdict Steerer::hand_over(const Packet& packet, size_t worker, SteerTo to) {
+  if (!mesh_.ring(self_, worker).push({packet, to})) return Verdict::drop(Drop::steering_full);
   ++counters_.steered;
   return Verdict::taken();
 }

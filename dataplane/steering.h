@@ -95,6 +95,11 @@ class Steerer {
   Verdict to_owner(const Packet& packet, SteerTo to) {
     return has_others() ? steer(packet, to) : Verdict::pass();
   }
+  // Hands a packet to the worker that owns an address pair other than the packet's, where it goes
+  // on like one that was steered from a port; not this worker's pair. Drops: steering_full.
+  Verdict to_owner_of(const Address& a, const Address& b, const Packet& packet, SteerTo to) {
+    return hand_over(packet, steering_.owner(a, b), to);
+  }
   // Hands a burst to worker 0, which has the transmit queue this one lacks. Drops: steering_full.
   void to_transmitter(Burst& burst, SteerTo to);
   // What other workers handed over, by SteerTo; the bursts are empty before. Returns how many.
@@ -102,6 +107,7 @@ class Steerer {
 
  private:
   Verdict steer(const Packet& packet, SteerTo to);
+  Verdict hand_over(const Packet& packet, size_t worker, SteerTo to);
 
   size_t self_;
   const Steering& steering_;

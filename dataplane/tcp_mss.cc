@@ -46,6 +46,16 @@ void lower(TcpHeader& tcp, Be16& value, bool at_odd_place, uint16_t mss) {
                                   at_odd_place ? swap_bytes(mss) : mss);
 }
 
+// Where the TCP header of a SYN starts; 0: it is none.
+uint16_t find_syn(const Packet& packet) {
+  UpperLayer upper;
+  if (!find_upper_layer(packet, upper).is_pass() || upper.protocol != Protocol::tcp ||
+      upper.offset + sizeof(TcpHeader) > packet.length) {
+    return 0;
+  }
+  return (packet.header<TcpHeader>(upper.offset).flags & kSyn) != 0 ? upper.offset : uint16_t{0};
+}
+
 }  // namespace
 
 uint16_t largest_mss(const SuiteInfo& info, bool ipv4, uint16_t mtu) {
@@ -55,18 +65,16 @@ uint16_t largest_mss(const SuiteInfo& info, bool ipv4, uint16_t mtu) {
   return payload > sizeof(TcpHeader) ? static_cast<uint16_t>(payload - sizeof(TcpHeader)) : 0;
 }
 
+bool is_tcp_syn(const Packet& packet) { return find_syn(packet) != 0; }
+
 void clamp_mss(Packet& packet, uint16_t mss) {
-  UpperLayer upper;
-  if (!find_upper_layer(packet, upper).is_pass() || upper.protocol != Protocol::tcp ||
-      upper.offset + sizeof(TcpHeader) > packet.length) {
-    return;
-  }
-  auto& tcp = packet.header<TcpHeader>(upper.offset);
-  if ((tcp.flags & kSyn) == 0) return;
+  const uint16_t offset = find_syn(packet);
+  if (offset == 0) return;
+  auto& tcp = packet.header<TcpHeader>(offset);
   const size_t header_bytes =
-      std::min<size_t>((tcp.data_offset >> 4) * 4u, packet.length - upper.offset);
-  for_each_mss_value(packet.data + upper.offset, header_bytes, [&](size_t at) {
-    lower(tcp, packet.header<Be16>(upper.offset + at), at % 2 != 0, mss);
+      std::min<size_t>((tcp.data_offset >> 4) * 4u, size_t{packet.length} - offset);
+  for_each_mss_value(packet.data + offset, header_bytes, [&](size_t at) {
+    lower(tcp, packet.header<Be16>(offset + at), at % 2 != 0, mss);
   });
 }
 

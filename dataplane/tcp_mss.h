@@ -16,6 +16,9 @@ namespace gmesp {
 // none does.
 uint16_t largest_mss(const SuiteInfo& info, bool ipv4, uint16_t mtu);
 
+// Whether it is a TCP SYN: only those have an MSS to clamp.
+bool is_tcp_syn(const Packet& packet);
+
 // Lowers the MSS option of a TCP SYN to `mss`. Anything else is left as it is.
 void clamp_mss(Packet& packet, uint16_t mss);
 

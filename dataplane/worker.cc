@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <variant>
 
+#include "dataplane/path_mtu.h"
+
 namespace gmesp {
 
 namespace {
@@ -209,6 +211,11 @@ void Worker::apply(const QuerySa& command, uint64_t now_tsc) {
   status.replayed = record.replayed;
   status.icv_failures = record.icv_failures;
   status.selector_mismatches = record.selector_mismatches;
+  if (!in) {
+    OutboundSa& sa = spd_.sas()[command.index];
+    forget_old_path_mtu(spd_, sa, now_tsc);
+    status.path_mtu = sa.path_mtu;
+  }
   answer(status);
 }
 

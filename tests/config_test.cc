@@ -78,6 +78,7 @@ void expect_equal(const Config& a, const Config& b) {
   EXPECT_EQ(a.worker.idle, b.worker.idle);
   EXPECT_EQ(a.worker.sa_capacity, b.worker.sa_capacity);
   EXPECT_EQ(a.worker.path.access_mtu, b.worker.path.access_mtu);
+  EXPECT_EQ(a.worker.path.answer_too_big, b.worker.path.answer_too_big);
   EXPECT_EQ(a.worker.path.check_padding, b.worker.path.check_padding);
   EXPECT_EQ(a.worker.path.verify_checksums, b.worker.path.verify_checksums);
   EXPECT_EQ(a.window, b.window);
@@ -125,6 +126,7 @@ hugepages = "never"
 [access]
 device = "0000:01:00.0"
 mtu = 1400
+oversize = "too-big"
 [host]
 device = "net_null0"
 mtu = 1450
@@ -156,6 +158,7 @@ action = "drop"
   EXPECT_EQ(config.access.workers, 2u);
   EXPECT_EQ(config.access.mtu, 1400);
   EXPECT_EQ(config.worker.path.access_mtu, 1400);
+  EXPECT_TRUE(config.worker.path.answer_too_big);
   EXPECT_EQ(config.host.mtu, 1450);
   EXPECT_TRUE(config.worker.path.verify_checksums);
   EXPECT_EQ(config.worker.sa_capacity, 1000000u);
@@ -244,7 +247,9 @@ TEST(Config, AMissingOrWrongFirstNecessityIsNamed) {
       {"role = 'ue'\n[access]\ndevice = 'net_null0'\nmtu = 1500.0\n",
        "4:7: key 'access.mtu': expected a whole number 576..9600"},
       {"role = 'ue'\n[access]\ndevice = 'net_null0'\nspeed = 1\n",
-       "4:1: key 'access.speed': unknown, expected one of device, mtu"},
+       "4:1: key 'access.speed': unknown, expected one of device, mtu, oversize"},
+      {"role = 'ue'\n[access]\ndevice = 'net_null0'\noversize = 'drop'\n",
+       "4:12: key 'access.oversize': expected \"fragment\" or \"too-big\""},
       {"role = 'ue'\n[access]\ndevice = 'net_null0'\n[host]\ndevice = 'net_null0,size=9'\n",
        "5:10: key 'host.device': expected another device than [access] has; virtual ones differ in "
        "their number"},

@@ -29,6 +29,16 @@ const TestSa kOutSas[] = {
     {Suite::aes_gmac, 0x2002, {kPcscf4, kUe4, kPcscfPort, kUePort}},
 };
 
+// What an ICMP error is about: ESP that was sent, perhaps, or cleartext.
+Bytes quoted_packet(Random& random, const Address& pcscf, const Address& ue, uint16_t from,
+                    uint16_t to) {
+  PacketBuilder packet = PacketBuilder().ip(pcscf, ue).udp(from, to);
+  if (below(random, 2) == 0) {
+    packet.esp(kOutSas[pcscf.is_v4()], static_cast<uint32_t>(below(random, 500)));
+  }
+  return packet.ip_packet();
+}
+
 PacketBuilder random_packet(Random& random, bool from_ue) {
   PacketBuilder packet;
   const bool v4 = below(random, 2) == 0;
@@ -38,7 +48,6 @@ PacketBuilder random_packet(Random& random, bool from_ue) {
   for (size_t tags = below(random, 5); tags > 1; --tags)
     packet.vlan(static_cast<uint16_t>(random()));
   if (v4) packet.ip_options(Bytes(4 * below(random, 11), 1));
-  if (v4 && below(random, 20) == 0) packet.fragment_bits(0x2000);
   constexpr Protocol kExtensions[] = {Protocol::hop_by_hop, Protocol::routing,
                                       Protocol::destination_options, Protocol::fragment};
   for (size_t headers = below(random, 8); !v4 && headers < 4 && headers > 0; --headers) {
@@ -54,13 +63,17 @@ PacketBuilder random_packet(Random& random, bool from_ue) {
       packet.tcp(from, to, static_cast<uint8_t>(random()), Bytes(4 * below(random, 11), 2));
       break;
     case 1:
-      packet.icmp(static_cast<uint8_t>(random()),
-                  PacketBuilder().ip(pcscf, ue).udp(from, to).ip_packet());
+      packet.icmp_error(
+          static_cast<uint8_t>(below(random, 2) == 0 ? random() : 1 + below(random, 3)),
+          static_cast<int>(below(random, 5)), 1280 + static_cast<uint32_t>(below(random, 250)),
+          quoted_packet(random, pcscf, ue, from, to));
       break;
     default:
       packet.udp(from, to);
   }
-  packet.payload(below(random, 4) == 0 ? below(random, 1500) : below(random, 60));
+  const size_t lengths[] = {60, 60, 60, 60, 60, 60, 1500, 9000};
+  packet.payload(below(random, lengths[below(random, 8)]));
+  if (v4 && below(random, 4) == 0) packet.fragment_bits(below(random, 5) == 0 ? 0x2000 : 0);
   return packet;
 }
 
@@ -136,6 +149,9 @@ TEST_P(Conservation, EveryByteStringIsForwardedOrCountedOnce) {
   EXPECT_EQ(sum.access.rx_packets + sum.host.rx_packets, GetParam().frames);
   EXPECT_GT(sum.protected_in, GetParam().frames / 100) << "traffic gets to the end of the path";
   EXPECT_GT(sum.protected_out, GetParam().frames / 100);
+  EXPECT_GT(sum.fragments_made, GetParam().frames / 100);
+  EXPECT_GT(sum.answers_made, 0u);
+  EXPECT_GT(sum[Drop::icmp_about_esp], 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, Conservation,

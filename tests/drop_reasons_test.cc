@@ -111,7 +111,21 @@ const Case kCases[] = {
        for (int copy = 0; copy < 2; ++copy) lab.in(request().udp(1, 5062));
      }},
     {Drop::bad_checksum, [](Lab& lab) { lab.out(flipped(answer().frame())); }},
-    {Drop::packet_too_big, [](Lab& lab) { lab.out(answer().payload(1450)); }},
+    {Drop::packet_too_big, [](Lab& lab) { lab.out(answer().udp(5060, 1).payload(1453)); }},
+    {Drop::icmp_about_esp,
+     [](Lab& lab) {
+       lab.in(PacketBuilder()
+                  .ip(*parse_address("2001:db8:9::1"), kPcscf6)
+                  .icmp_error(2, 0, 1400, answer().esp(kOut, 1).ip_packet()));
+     }},
+    {Drop::no_buffer,
+     [](Lab& lab) {
+       std::vector<Packet> held(1);
+       while (lab.pools.frames.allocate(held.back(), 1)) held.emplace_back();
+       held.pop_back();
+       lab.out(answer().payload(1450));
+       for (Packet& packet : held) release(packet);
+     }},
     {Drop::sequence_exhausted,
      [](Lab& lab) {
        lab.install_out(kOut, 0xffffffff);

@@ -129,10 +129,13 @@ class PacketBuilder {
     return *this;
   }
   // ICMP or ICMPv6, as the addresses say.
-  PacketBuilder& icmp(int type, const Bytes& body = {}) {
+  PacketBuilder& icmp(int type, const Bytes& body = {}) { return icmp_error(type, 0, 0, body); }
+  PacketBuilder& icmp_error(int type, int code, uint32_t rest, const Bytes& quoted) {
     protocol_ = source_.is_v4() ? Protocol::icmp : Protocol::icmpv6;
     transport_ =
-        concat(bytes_of_header(IcmpHeader{static_cast<uint8_t>(type), 0, Be16(0), Be32(0)}), body);
+        concat(bytes_of_header(IcmpHeader{static_cast<uint8_t>(type), static_cast<uint8_t>(code),
+                                          Be16(0), Be32(rest)}),
+               quoted);
     return *this;
   }
   PacketBuilder& content(Protocol protocol, Bytes bytes) {

@@ -51,7 +51,8 @@ void for_each_case(Check&& check) {
   }
 }
 
-TEST(PathMtu, SendsWhatJustFitsAndDropsOneByteMore) {
+// ESP-15
+TEST(PathMtu, SendsWhatJustFitsWholeAndOneByteMoreInFragments) {
   for_each_case([](const Case& c) {
     PathLab lab(open_policy(), c.config());
     lab.install_out(c.sa_out());
@@ -61,10 +62,10 @@ TEST(PathMtu, SendsWhatJustFitsAndDropsOneByteMore) {
     const Outcome fits = lab.out(packet.payload(udp));
     ASSERT_EQ(fits.frames.size(), 1u);
     EXPECT_LE(fits.frames[0].size(), sizeof(EthernetHeader) + c.mtu);
-    EXPECT_EQ(lab.out(packet.payload(udp + 1)), dropped(Drop::packet_too_big));
+    EXPECT_EQ(lab.out(packet.payload(udp + 1)).frames.size(), 2u);
     PacketBuilder segment = c.from_host().tcp(kPcscfPort, kUePort);
     EXPECT_EQ(lab.out(segment.payload(tcp)).frames.size(), 1u);
-    EXPECT_EQ(lab.out(segment.payload(tcp + 1)), dropped(Drop::packet_too_big));
+    EXPECT_EQ(lab.out(segment.payload(tcp + 1)).frames.size(), 2u);
   });
 }
 
@@ -82,18 +83,21 @@ TEST(PathMtu, AnMtuOfThePacketsExactSizeIsEnoughAndOneByteLessIsNot) {
         config.access_mtu = static_cast<uint16_t>(mtu);
         PathLab lab(open_policy(), config);
         lab.install_out(c.sa_out());
-        EXPECT_EQ(lab.out(packet).frames.size(), mtu == bytes ? 1u : 0u) << bytes;
+        EXPECT_EQ(lab.out(packet).frames.size(), mtu == bytes ? 1u : 2u) << bytes;
       }
     }
   });
 }
 
-TEST(PathMtu, APacketThatIsTooLargeUsesNoSequenceNumber) {
-  PathLab lab;
+TEST(PathMtu, APacketThatIsAnsweredUsesNoSequenceNumber) {
+  PathConfig config;
+  config.answer_too_big = true;
+  PathLab lab(open_policy(), config);
   const TestSa sa{Suite::md5_null, 0x5002, {kPcscf6, kUe6}};
   const SaIndex index = lab.install_out(sa);
   const PacketBuilder packet = PacketBuilder().ip(kPcscf6, kUe6).udp(1, 2);
-  EXPECT_EQ(lab.out(PacketBuilder(packet).payload(1500)), dropped(Drop::packet_too_big));
+  EXPECT_EQ(lab.out(PacketBuilder(packet).payload(1500)).drops,
+            (std::map<Drop, uint64_t>{{Drop::packet_too_big, 1}}));
   EXPECT_EQ(lab.spd.sas()[index].last_sent, SequenceNumber{0});
 }
 

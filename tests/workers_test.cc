@@ -232,6 +232,104 @@ TEST(Workers, NoneLetsOutAnIcmpErrorThatQuotesAnothersProtectedPacket) {
   EXPECT_GT(lab.sum().steered, 0u);
 }
 
+// A router's address says nothing of the UE it talks about: the error goes to the owner of the SA.
+TEST(Workers, LearnThePathMtuFromWhicheverRouterTellsIt) {
+  const AssumeRole role(worker_thread);
+  for (const Row& row : kRows) {
+    WorkerLab::Shape shape;
+    shape.workers = row.workers;
+    shape.queues = row.queues;
+    WorkerLab lab(shape);
+    const std::vector<Ue> ues = all_ues();
+    install_all(lab, ues);
+    lab.settle();
+    feed_all(lab, ues, 1);
+    lab.settle();
+    uint32_t router = 0;
+    for (const Ue& ue : ues) {
+      const bool v4 = ue.address.is_v4();
+      const std::string host = std::to_string(++router);
+      lab.access.feed(router % row.queues,
+                      PacketBuilder()
+                          .ip(*parse_address((v4 ? "203.0.113." : "2001:db8:9::") + host), ue.pcscf)
+                          .icmp_error(v4 ? 3 : 2, v4 ? 4 : 0, 1300 + router,
+                                      ue.answer().esp(ue.out, 1).ip_packet())
+                          .frame());
+    }
+    lab.settle();
+    EXPECT_EQ(lab.sum()[Drop::icmp_about_esp], kUes);
+    for (size_t i = 0; i < row.workers; ++i) {
+      EXPECT_GT(lab.counters(i)[Drop::icmp_about_esp], 0u) << "each is counted where it is heard";
+      lab.take_events(i);
+    }
+    router = 0;
+    for (const Ue& ue : ues) {
+      const size_t owner = lab.owner(ue.out);
+      lab.command(QuerySa{Direction::out, ue.index}, owner);
+      lab.settle();
+      const std::vector<SaStatus> status = lab.take<SaStatus>(owner);
+      ASSERT_EQ(status.size(), 1u);
+      EXPECT_EQ(status[0].path_mtu, 1300 + ++router);
+    }
+    lab.expect_conserved();
+  }
+}
+
+// The owner's ring may be full of its packets.
+TEST(Workers, CountTheErrorThatItsOwnersRingDoesNotTake) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  const Ue& remote =
+      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const bool v4 = remote.address.is_v4();
+  uint32_t host = 1;  // of a router whose packets come to worker 0
+  const auto router = [&] {
+    return *parse_address((v4 ? "203.0.113." : "2001:db8:9::") + std::to_string(host));
+  };
+  while (lab.steering.owner(router(), remote.pcscf) != 0) ++host;
+  for (size_t i = 0; i < SteeringMesh::kRingCapacity; ++i) {
+    lab.access.feed(0, remote.request().udp(1, 2).frame());
+  }
+  while (lab.workers[0]->poll()) {
+  }
+  lab.access.feed(0, PacketBuilder()
+                         .ip(router(), remote.pcscf)
+                         .icmp_error(v4 ? 3 : 2, v4 ? 4 : 0, 1300,
+                                     remote.answer().esp(remote.out, 1).ip_packet())
+                         .frame());
+  while (lab.workers[0]->poll()) {
+  }
+  EXPECT_EQ(lab.counters(0)[Drop::steering_full], 1u);
+  lab.settle();
+  lab.expect_conserved();
+}
+
+// What one worker cuts another sends, with the answers going the other way.
+TEST(Workers, SendFragmentsAndAnswersByTheWorkerThatHasTheQueue) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  install_all(lab, ues);
+  lab.settle();
+  for (const Ue& ue : ues) {
+    lab.host.feed(0, ue.answer().payload(2800).frame());
+    lab.host.feed(0, ue.answer().udp(5060, 5060).payload(2800).frame());
+  }
+  lab.settle();
+  const Counters sum = lab.sum();
+  EXPECT_EQ(sum.packets_fragmented, kUes);
+  EXPECT_EQ(lab.access.take_sent().size(), 2 * kUes);
+  EXPECT_EQ(lab.host.take_sent().size(), sum.answers_made);
+  EXPECT_GT(sum.answers_made, 20u);  // so many at once, of either worker
+  EXPECT_EQ(sum[Drop::packet_too_big], kUes);
+  lab.expect_conserved();
+}
+
 TEST(Workers, CountWhatAFullSteeringRingDoesNotTake) {
   const AssumeRole role(worker_thread);
   WorkerLab::Shape shape;
