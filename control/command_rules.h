@@ -38,6 +38,9 @@ enum class Command : uint8_t {
   ue_show,
   ue_count,
   ue_reconcile,
+  audit_on,
+  audit_off,
+  audit_status,
   monitor
 };
 
@@ -109,7 +112,7 @@ inline constexpr KeyRule kUeReconcile[] = {{"session", Need::optional},
                                            {"finish", Need::flag},
                                            {"grace", Need::optional}};
 inline constexpr KeyRule kMonitor[] = {
-    {"sa", Need::flag}, {"ue", Need::flag}, {"drop", Need::flag}};
+    {"sa", Need::flag}, {"ue", Need::flag}, {"drop", Need::flag}, {"audit", Need::flag}};
 }  // namespace command_keys
 
 inline constexpr CommandRule kCommandRules[] = {
@@ -134,6 +137,9 @@ inline constexpr CommandRule kCommandRules[] = {
     {Command::ue_show, "ue show", command_keys::kUeShow},
     {Command::ue_count, "ue count", {}},
     {Command::ue_reconcile, "ue reconcile", command_keys::kUeReconcile},
+    {Command::audit_on, "audit on", {}},
+    {Command::audit_off, "audit off", {}},
+    {Command::audit_status, "audit status", {}},
     {Command::monitor, "monitor", command_keys::kMonitor},
 };
 

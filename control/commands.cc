@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/commands.h"
 
+#include "control/audit_commands.h"
 #include "control/json_writer.h"
 #include "control/telemetry.h"
 #include "control/ue_commands.h"
@@ -27,11 +28,17 @@ void Commands::run(const Request& request, const Reply& reply) {
   const Registrations on{sas_, registrar_};
   switch (request.command()) {
     case Command::status:
-      return reply(status_answer(info_, keys_, sas_, registrar_, rings_));
+      return reply(status_answer(info_, keys_, sas_, registrar_, rings_, audit_));
     case Command::stats:
       return reply(stats_answer(info_, sas_, request.number("core", 0, UINT32_MAX)));
     case Command::drops:
       return reply(drops_answer(sas_, request.flag("explain")));
+    case Command::audit_on:
+      return turn_audit(true, audit_, reply);
+    case Command::audit_off:
+      return turn_audit(false, audit_, reply);
+    case Command::audit_status:
+      return reply(audit_status(audit_, sas_));
     case Command::monitor:
       return reply(monitor(request));
     case Command::sa_add:
@@ -75,8 +82,9 @@ void Commands::run(const Request& request, const Reply& reply) {
 
 // None named: all of them.
 std::string Commands::monitor(const Request& request) {
-  EventKinds kinds{request.flag("ue"), request.flag("sa"), request.flag("drop")};
-  if (!kinds.ue && !kinds.sa && !kinds.drop) kinds = kAllEvents;
+  EventKinds kinds{request.flag("ue"), request.flag("sa"), request.flag("drop"),
+                   request.flag("audit")};
+  if (!kinds.ue && !kinds.sa && !kinds.drop && !kinds.audit) kinds = kAllEvents;
   on_monitor_(kinds);
   return JsonWriter().field("done", "monitoring").finish();
 }

@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "control/audit.h"
 #include "control/engine_info.h"
 #include "control/event_hub.h"
 #include "control/registration/registrar.h"
@@ -23,8 +24,8 @@ namespace gmesp {
 class Commands {
  public:
   Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas, Registrar& registrar,
-           const RingServer& rings)
-      : info_(info), keys_(keys), sas_(sas), registrar_(registrar), rings_(rings) {}
+           const RingServer& rings, Audit& audit)
+      : info_(info), keys_(keys), sas_(sas), registrar_(registrar), rings_(rings), audit_(audit) {}
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
 
@@ -45,6 +46,7 @@ class Commands {
   SaManager& sas_;
   Registrar& registrar_;
   const RingServer& rings_;
+  Audit& audit_;
   MonitorHandler on_monitor_;
   RequestReader reader_;
 };

@@ -132,6 +132,36 @@ void read_sa(ConfigTable table, Config& config) {
   table.refuse_unknown_keys();
 }
 
+uint64_t read_reasons(ConfigTable& table) {
+  constexpr std::string_view kExpected =
+      "a list of drop reasons, as `gmespctl drops` names them: [\"unknown_spi\"]";
+  if (!table.has("reasons")) {
+    table.array("reasons", kExpected);
+    return kAuditableReasons;
+  }
+  uint64_t reasons = 0;
+  for (const toml::node* node : table.array("reasons", kExpected)) {
+    const auto name = node->value_exact<std::string_view>();
+    const auto info = std::find_if(kDropInfo.begin(), kDropInfo.end(), [&](const DropInfo& known) {
+      return name && known.name == *name;
+    });
+    if (info == kDropInfo.end()) table.refuse("reasons", kExpected, *node);
+    reasons |= audit_bit(info->drop);
+  }
+  return reasons;
+}
+
+void read_audit(ConfigTable table, Config& config) {
+  constexpr int64_t kMostPerSecond = 10000;
+  config.audit.enabled = table.flag("enabled", true);
+  config.audit.per_second =
+      static_cast<uint32_t>(table.number("per_second", 10, 1, kMostPerSecond));
+  config.audit.reasons = read_reasons(table);
+  config.audit.log = table.flag("log", false);
+  table.refuse_unknown_keys();
+  config.worker.audit = config.audit.setting();
+}
+
 PolicyRule read_rule(ConfigTable& table) {
   PolicyRule rule;
   rule.name = table.required_text("name", "a text in quotes");
@@ -202,6 +232,7 @@ Config read_config(const std::string& path) {
   ConfigTable host = file.table("host");
   read_sa(file.table("sa"), config);
   read_policy(file.table("policy"), config.policy);
+  read_audit(file.table("audit"), config);
   config.ims = read_ims(file.table("ims"), config.policy);
   file.refuse_unknown_keys();
   read_ports(access, host, config);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/audit.h"
 #include "control/registration/registrar_config.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/policy.h"
@@ -27,6 +28,7 @@ struct Config {
   WorkerConfig worker;  // of every worker; its number is main's to give
   uint16_t window = 64;
   Policy policy;
+  AuditConfig audit;    // of which worker.audit is what workers begin with
   RegistrarConfig ims;  // all but its capacity
 };
 

@@ -104,6 +104,14 @@ int64_t ConfigTable::number(std::string_view key, int64_t default_number, int64_
   return *value;
 }
 
+bool ConfigTable::flag(std::string_view key, bool default_flag) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return default_flag;
+  const auto flag = node->value_exact<bool>();
+  if (!flag) refuse(key, "true or false", *node);
+  return *flag;
+}
+
 size_t ConfigTable::choice(std::string_view key, size_t default_choice,
                            std::span<const std::string_view> choices) {
   if (has(key)) return required_choice(key, choices);

@@ -26,6 +26,7 @@ class ConfigTable {
   std::string text(std::string_view key, std::string default_text);
   std::string required_text(std::string_view key, std::string_view expected);
   int64_t number(std::string_view key, int64_t default_number, int64_t least, int64_t most);
+  bool flag(std::string_view key, bool default_flag);
   // The choice's position in `choices`.
   size_t choice(std::string_view key, size_t default_choice,
                 std::span<const std::string_view> choices);

@@ -43,10 +43,12 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
                              const Policy& policy, const Steering& steering, KeyStore& keys,
                              const std::vector<WorkerChannel*>& channels)
     : epoll_(new_epoll()),
+      event_log_(config.audit.log),
       sas_(config.sa, policy, steering, keys, channels),
       registrar_(config.registrar, sas_, monotonic),
       rings_(epoll_.get(), registrar_, policy.role),
-      commands_(info, keys, sas_, registrar_, rings_),
+      audit_(config.audit, config.tsc_hz, sas_),
+      commands_(info, keys, sas_, registrar_, rings_, audit_),
       socket_(config.socket, config.group, epoll_.get(), commands_, events_),
       reported_(sum_of_workers(sas_)) {
   events_.listen([this](const Event& event) { event_log_.write(event); });
@@ -59,6 +61,10 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
     rings_.adopt(std::move(socket));
   });
   sas_.on_use([this](const SaUseNotice& notice) {
+    const AssumeRole role(control_thread);
+    events_.post({monotonic().count(), notice});
+  });
+  audit_.on_notice([this](const AuditNotice& notice) {
     const AssumeRole role(control_thread);
     events_.post({monotonic().count(), notice});
   });

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "control/audit.h"
 #include "control/commands.h"
 #include "control/control_socket.h"
 #include "control/engine_info.h"
@@ -33,6 +34,8 @@ struct ControlConfig {
   std::string group;   // that may use it; empty: the group of the process
   SaLimits sa;
   RegistrarConfig registrar{};
+  AuditConfig audit{};              // as the workers have begun with
+  uint64_t tsc_hz = 1'000'000'000;  // of the workers' clock
 };
 
 class ControlThread {
@@ -60,6 +63,7 @@ class ControlThread {
   SaManager sas_;
   Registrar registrar_;
   RingServer rings_;
+  Audit audit_;
   Commands commands_;
   ControlSocket socket_;
   Counters reported_;  // drops that events have told

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/audit.h"
 #include "control/registration/set_event.h"
 #include "control/sa_manager.h"
 #include "dataplane/counters.h"
@@ -26,7 +27,7 @@ struct DropNotice {
 
 struct Event {
   int64_t when_ms = 0;  // monotonic
-  std::variant<SetEvent, SaUseNotice, DropNotice> what;
+  std::variant<SetEvent, SaUseNotice, DropNotice, AuditNotice> what;
 };
 static_assert(std::is_trivially_copyable_v<Event>, "listeners keep as many as they like");
 
@@ -35,13 +36,15 @@ struct EventKinds {
   bool ue = false;    // SetEvent
   bool sa = false;    // SaUseNotice: SAs of no set
   bool drop = false;  // DropNotice
+  bool audit = false;
 
   bool contains(const Event& event) const {
     if (std::holds_alternative<SetEvent>(event.what)) return ue;
+    if (std::holds_alternative<AuditNotice>(event.what)) return audit;
     return std::holds_alternative<SaUseNotice>(event.what) ? sa : drop;
   }
 };
-inline constexpr EventKinds kAllEvents{true, true, true};
+inline constexpr EventKinds kAllEvents{true, true, true, true};
 
 class EventHub {
  public:

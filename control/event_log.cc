@@ -29,6 +29,8 @@ void EventLog::write(const Event& event) {
     if (has_room()) write(*set);
   } else if (const auto* sa = std::get_if<SaUseNotice>(&event.what)) {
     if (has_room()) write(*sa);
+  } else if (const auto* audit = std::get_if<AuditNotice>(&event.what)) {
+    if (audit_ && has_room()) write(*audit);
   }
 }
 
@@ -55,6 +57,15 @@ void EventLog::write(const SetEvent& event) {
 void EventLog::write(const SaUseNotice& notice) {
   spdlog::info("SA {} {}: {}", name(notice.direction), to_string(notice.spi),
                sentence(notice.kind));
+}
+
+void EventLog::write(const AuditNotice& notice) {
+  const AuditRecord& record = notice.record;
+  spdlog::info("audit: {} {} SPI {} number {} from {} to {}", name(record.direction),
+               drop_info(record.reason).name, record.has_spi ? to_string(record.spi) : "-",
+               record.has_number ? std::to_string(static_cast<uint32_t>(record.number)) : "-",
+               record.has_addresses ? to_string(record.source) : "-",
+               record.has_addresses ? to_string(record.destination) : "-");
 }
 
 }  // namespace gmesp

@@ -14,14 +14,17 @@ class EventLog {
  public:
   static constexpr unsigned kLinesPerSecond = 10;
 
+  explicit EventLog(bool audit = false) : audit_(audit) {}
   void write(const Event& event);
 
  private:
   void write(const SetEvent& event);
   void write(const SaUseNotice& notice);
+  void write(const AuditNotice& notice);
   // False: there were enough this second.
   bool has_room();
 
+  bool audit_;  // AuditNotice too
   std::chrono::steady_clock::time_point second_{};
   unsigned lines_ = 0;
   uint64_t left_out_ = 0;

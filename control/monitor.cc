@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/monitor.h"
 
+#include <cstdio>
+#include <ctime>
 #include <utility>
 
 #include "control/json_writer.h"
@@ -8,6 +10,18 @@
 
 namespace gmesp {
 namespace {
+
+// RFC 3339, with milliseconds.
+std::string utc_text(int64_t time_us) {
+  const std::time_t second = time_us / 1'000'000;
+  std::tm utc{};
+  gmtime_r(&second, &utc);
+  char text[40];
+  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(text + length, sizeof text - length, ".%03dZ",
+                static_cast<int>(time_us / 1000 % 1000));
+  return text;
+}
 
 void write(JsonWriter& json, const SetEvent& event) {
   json.field("event", name(event.kind)).field("handle", to_string(event.handle));
@@ -22,6 +36,20 @@ void write(JsonWriter& json, const SaUseNotice& notice) {
 void write(JsonWriter& json, const DropNotice& notice) {
   json.field("event", "drop").field("reason", drop_info(notice.reason).name);
   json.field("count", notice.count);
+}
+
+// RFC 4303 4; what the packet did not tell any more is left out.
+void write(JsonWriter& json, const AuditNotice& notice) {
+  const AuditRecord& record = notice.record;
+  json.field("event", "audit").field("reason", drop_info(record.reason).name);
+  json.field("dir", name(record.direction));
+  if (record.has_spi) json.field("spi", to_string(record.spi));
+  if (record.has_number) json.field("sequence", static_cast<uint32_t>(record.number));
+  if (record.has_addresses) {
+    json.field("src", to_string(record.source)).field("dst", to_string(record.destination));
+    if (!record.source.is_v4()) json.field("flow_label", record.flow_label);
+  }
+  json.field("worker", notice.worker).field("time", utc_text(notice.time_us));
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ bool SaManager::poll() {
   for (size_t worker = 0; worker < proxies_.size(); ++worker) {
     const size_t events =
         proxies_[worker].poll([&](const SaEvent& event) { on_event(worker, event); });
+    proxies_[worker].poll_audit([&](const AuditRecord& record) {
+      if (on_audit_) on_audit_(worker, record);
+    });
     progress |= events != 0;
     progress |= send_unsent(worker);
   }
@@ -45,6 +48,22 @@ bool SaManager::waiting() const {
   // Commands not sent yet wait behind unanswered ones, but for those of a flush that began just
   // now.
   return !flushes_.empty();
+}
+
+void SaManager::set_audit(const AuditSetting& setting, std::function<void()> done) {
+  const uint32_t number = next_audit_setting_++;
+  audit_settings_[number] = {proxies_.size(), std::move(done)};
+  for (size_t worker = 0; worker < proxies_.size(); ++worker) {
+    submit(worker, SetAudit{setting, number});
+  }
+}
+
+void SaManager::on_audit_set(const AuditSet& event) {
+  const auto asked = audit_settings_.find(event.number);
+  if (--asked->second.unanswered != 0) return;
+  const std::function<void()> done = std::move(asked->second.done);
+  audit_settings_.erase(asked);
+  done();
 }
 
 void SaManager::submit(size_t worker, const SaCommand& command) {
@@ -88,6 +107,8 @@ void SaManager::on_event(size_t worker, const SaEvent& event) {
     on_deleted(deleted->direction, inventory(deleted->direction).place(worker, deleted->index));
   } else if (const auto* status = std::get_if<SaStatus>(&event)) {
     on_status(*status, worker);
+  } else if (const auto* audit = std::get_if<AuditSet>(&event)) {
+    on_audit_set(*audit);
   } else {
     on_state_event(std::get<SaStateEvent>(event), worker);
   }

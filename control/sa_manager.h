@@ -137,6 +137,11 @@ class SaManager {
   std::optional<ListCursor> list(const SaFilter& filter, ListCursor from,
                                  const Visitor& visit) const;
 
+  // To every worker. done: all have answered.
+  void set_audit(const AuditSetting& setting, std::function<void()> done) ON(control_thread);
+  using AuditHandler = std::function<void(size_t worker, const AuditRecord&)>;
+  void on_audit(AuditHandler handler) { on_audit_ = std::move(handler); }
+
   // Takes in what the workers have answered and sends what found no room before. False: nothing to
   // do.
   bool poll() ON(control_thread);
@@ -204,6 +209,7 @@ class SaManager {
   void on_installed(const Installed& event, size_t worker);
   void on_deleted(Direction direction, SaPlace place);
   void on_status(const SaStatus& event, size_t worker);
+  void on_audit_set(const AuditSet& event);
   void on_state_event(const SaStateEvent& event, size_t worker);
   void set_state(Direction direction, SaEntry& entry, SaState state);
   void forget(Direction direction, SaPlace place);
@@ -225,6 +231,13 @@ class SaManager {
   std::array<std::array<size_t, 4>, 2> counts_{};  // by direction and state
   size_t with_window_off_ = 0;
   size_t with_unprotected_port_ = 0;
+  struct AskedOfAll {
+    size_t unanswered = 0;
+    std::function<void()> done;
+  };
+  std::unordered_map<uint32_t, AskedOfAll> audit_settings_;  // by SetAudit::number
+  uint32_t next_audit_setting_ = 0;
+  AuditHandler on_audit_;
   UseHandler on_use_;
   OwnerHandler on_set_news_;
 };

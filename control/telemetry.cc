@@ -173,7 +173,7 @@ std::vector<std::string> numa_notices(const EngineInfo& info) {
 }
 
 std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
-                          const Registrar& registrar, const RingServer& rings) {
+                          const Registrar& registrar, const RingServer& rings, const Audit& audit) {
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
   json.field("version", info.version);
@@ -189,8 +189,19 @@ std::string status_answer(const EngineInfo& info, const KeyStore& keys, const Sa
   json.field("capacity_per_worker", sas.limits().capacity);
   write_sets(json, registrar);
   write_rings(json, rings);
+  json.start_object("audit");
+  write_audit(json, audit, sas);
+  json.end_object();
   write_warnings(json, info, keys, sas);
   return json.finish();
+}
+
+void write_audit(JsonWriter& json, const Audit& audit, const SaManager& sas) {
+  const Counters total = sum_of_workers(sas);
+  json.flag("enabled", audit.config().enabled);
+  json.field("per_second", audit.config().per_second);
+  json.field("recorded", total.audited).field("left_out", total.audit_left_out);
+  json.field("lost", total.audit_lost);
 }
 
 std::string stats_answer(const EngineInfo& info, const SaManager& sas,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "control/audit.h"
 #include "control/engine_info.h"
 #include "control/registration/registrar.h"
 #include "control/ring_server.h"
@@ -17,13 +18,18 @@
 
 namespace gmesp {
 
+class JsonWriter;
+
 Counters sum_of_workers(const SaManager& sas);
 
 std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
-                          const Registrar& registrar, const RingServer& rings) ON(control_thread);
+                          const Registrar& registrar, const RingServer& rings, const Audit& audit)
+    ON(control_thread);
 // core: the CPU of one worker; nothing: all. Throws Refused.
 std::string stats_answer(const EngineInfo& info, const SaManager& sas,
                          std::optional<uint64_t> core);
+// {"enabled": ..., "recorded": ..., ...}: also a part of `status`.
+void write_audit(JsonWriter& json, const Audit& audit, const SaManager& sas);
 std::string drops_answer(const SaManager& sas, bool explain);
 
 }  // namespace gmesp

@@ -24,6 +24,15 @@ class WorkerProxy {
   template <typename Handler>
   size_t poll(Handler&& handler) ON(control_thread);
 
+  // The same with every record of its audit ring, at most as many as that holds.
+  template <typename Handler>
+  void poll_audit(Handler&& handler) ON(control_thread) {
+    AuditRecord record;
+    for (size_t i = 0; i < AuditRing::kCapacity && channel_.audit.records.pop(record); ++i) {
+      handler(static_cast<const AuditRecord&>(record));
+    }
+  }
+
   Counters counters() const { return channel_.counters.read(); }
   // Commands the worker owes an answer to.
   size_t unanswered() const ON(control_thread) { return unanswered_; }

@@ -10,7 +10,9 @@
 #include <type_traits>
 #include <variant>
 
+#include "dataplane/audit.h"
 #include "dataplane/counters.h"
+#include "dataplane/drops.h"
 #include "dataplane/security_association.h"
 
 namespace gmesp {
@@ -60,12 +62,17 @@ struct QuerySa {  // answered by SaStatus
 
 // Its own_prefixes, reachable and rules replace those in use, between two bursts; all else in it is
 // as it was at the start.
-struct UsePolicy {
+struct UsePolicy {                 // answered by PolicyInUse
   const Policy* policy = nullptr;  // the sender's, unchanged until every worker uses another
 };
 
-using SaCommand =
-    std::variant<InstallInbound, InstallOutbound, PromoteSa, DeleteSa, QuerySa, UsePolicy>;
+struct SetAudit {  // answered by AuditSet
+  AuditSetting setting;
+  uint32_t number = 0;  // the sender's own, for the answer
+};
+
+using SaCommand = std::variant<InstallInbound, InstallOutbound, PromoteSa, DeleteSa, QuerySa,
+                               UsePolicy, SetAudit>;
 
 struct Installed {  // packets of this SA are served from now on (INT-53)
   Direction direction{};
@@ -110,14 +117,18 @@ struct PolicyInUse {
   const Policy* policy = nullptr;
 };
 
+struct AuditSet {  // what is dropped from now on is audited so
+  uint32_t number = 0;
+};
+
 struct SaStateEvent {  // unsolicited, of each kind as SaTable has it
   Direction direction{};
   SaIndex index{};
   SaEventKind kind{};
 };
 
-using SaEvent =
-    std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, PolicyInUse, SaStateEvent>;
+using SaEvent = std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, PolicyInUse,
+                             AuditSet, SaStateEvent>;
 
 static_assert(std::is_trivially_copyable_v<SaCommand> && std::is_trivially_copyable_v<SaEvent>,
               "what is copied through a ring must have no owner to forget");
@@ -131,6 +142,7 @@ struct WorkerChannel {
   boost::lockfree::spsc_queue<SaCommand, boost::lockfree::capacity<kCommands>> commands;
   // Single producer: worker. Single consumer: control thread.
   boost::lockfree::spsc_queue<SaEvent, boost::lockfree::capacity<kEvents>> events;
+  AuditRing audit;                // single producer: worker; single consumer: control thread
   CounterSnapshot counters;       // writer: worker; reader: control thread
   std::atomic<bool> stop{false};  // writer: control thread; the worker leaves run() soon after
 };

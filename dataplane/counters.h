@@ -207,6 +207,9 @@ struct Counters {
   uint64_t steered = 0;             // handed to the worker that owns the UE
   uint64_t steered_for_tx = 0;      // handed to the worker that has a transmit queue
   uint64_t events_delayed = 0;      // event ring was full; the event waits on its SA
+  uint64_t audited = 0;             // drops told to the control thread (audit.h)
+  uint64_t audit_left_out = 0;      // beyond the sample of their second
+  uint64_t audit_lost = 0;          // audit ring was full
   uint64_t polls = 0;
   uint64_t polls_empty = 0;
   std::array<uint64_t, kDropCount> drops{};

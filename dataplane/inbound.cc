@@ -25,6 +25,7 @@ SequenceNumber sequence_number_of(const Packet& packet) {
 }  // namespace
 
 void Inbound::run(Burst& burst, uint64_t now_tsc) {
+  drops_.enter(Direction::in, now_tsc);
   burst.filter(
       drops_, [&](Packet& p) { return demultiplex(p); },                   // RFC 4301 5.2 step 2
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });  // DESIGN 2
@@ -32,6 +33,7 @@ void Inbound::run(Burst& burst, uint64_t now_tsc) {
 }
 
 void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
+  drops_.enter(Direction::in, now_tsc);
   burst.move_if(others_, [](const Packet& p) { return p.kind != PacketKind::esp; });
   if (!others_.empty()) run_others(burst, now_tsc);
 

@@ -28,7 +28,10 @@ class Inbound {
   Oversize& oversize() { return oversize_; }
   void populate() { reassembler_.populate(); }
   // Once a poll: fragments that wait too long.
-  void expire(uint64_t now_tsc) { reassembler_.expire(now_tsc); }
+  void expire(uint64_t now_tsc) {
+    drops_.enter(Direction::in, now_tsc);
+    reassembler_.expire(now_tsc);
+  }
 
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;

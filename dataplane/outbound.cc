@@ -23,6 +23,7 @@ ReassemblyConfig without_source_limit(ReassemblyConfig config) {
 }  // namespace
 
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
+  drops_.enter(Direction::out, now_tsc);
   burst.filter(
       drops_, [&](Packet& p) { return demultiplex(p); },                    // RFC 4301 5.1 step 1
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });  // DESIGN 2
@@ -30,6 +31,7 @@ void Outbound::run(Burst& burst, uint64_t now_tsc) {
 }
 
 void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
+  drops_.enter(Direction::out, now_tsc);
   burst.filter(drops_, [&](Packet& p) { return reassembler_.add(p, now_tsc); });  // RFC 4303 3.3.4
   for (Packet& p : burst) hash_addresses(p);  // each pass asks for what the next one reads
   for (Packet& p : burst) find_candidate(p);

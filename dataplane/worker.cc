@@ -70,7 +70,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
     : config_(config),
       protected_port_hold_tsc_(policy.protected_port_hold_s * config.path.tsc_hz),
       channel_(channel),
-      drops_(counters_),
+      drops_(counters_, channel.audit, config.path.tsc_hz),
       access_(access),
       host_(host),
       sad_(config.sa_capacity),
@@ -87,6 +87,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
   if (const std::string failure = multi_buffer_.self_test(); !failure.empty()) {
     throw std::runtime_error("crypto self-test failed, refusing to run: " + failure);
   }
+  drops_.set_audit(config.audit);
 }
 
 void Worker::prepare() {
@@ -115,6 +116,8 @@ size_t Worker::apply_commands(uint64_t now_tsc) {
       apply(*query, now_tsc);
     } else if (const auto* use = std::get_if<UsePolicy>(&command)) {
       apply(*use);
+    } else if (const auto* audit = std::get_if<SetAudit>(&command)) {
+      apply(*audit);
     }
   }
   return count;
@@ -225,6 +228,11 @@ void Worker::apply(const UsePolicy& command) {
   cleartext_.use(*command.policy);
   publish_counters();
   answer(PolicyInUse{command.policy});
+}
+
+void Worker::apply(const SetAudit& command) {
+  drops_.set_audit(command.setting);
+  answer(AuditSet{command.number});
 }
 
 // There is room: the control thread never has more than kCommands unanswered (command.h).

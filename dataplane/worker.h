@@ -39,6 +39,7 @@ struct WorkerConfig {
   size_t sa_capacity = 0;  // SAs per direction
   PathConfig path;
   Idle idle = Idle::poll;
+  AuditSetting audit;  // from the first packet on, until SetAudit
 };
 
 // On cache lines of its own: everything in it is written for every packet, and what malloc puts
@@ -79,6 +80,7 @@ class alignas(64) Worker {
   void apply(const DeleteSa& command, uint64_t now_tsc) ON(worker_thread);
   void apply(const QuerySa& command, uint64_t now_tsc) ON(worker_thread);
   void apply(const UsePolicy& command) ON(worker_thread);
+  void apply(const SetAudit& command) ON(worker_thread);
   void answer(const SaEvent& event) ON(worker_thread);
   size_t serve_steered(uint64_t now_tsc) ON(worker_thread);
   void finish(Burst& burst, Oversize& oversize, SteerTo to, SteerTo back) ON(worker_thread);

@@ -45,7 +45,7 @@ struct Bench {
       : rig(config),
         sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
-        commands(rig.info, rig.keys, sas, registrar, rings) {}
+        commands(rig.info, rig.keys, sas, registrar, rings, audit) {}
 
   // The answer's text; empty when there is none.
   std::string ask_text(const std::string& record) ON(control_thread) {
@@ -71,6 +71,7 @@ struct Bench {
   SaManager sas;
   Registrar registrar;
   RingServer rings{-1, registrar, rig.policy.role};  // with no client
+  Audit audit{{}, 1'000'000'000, sas};
   Commands commands;
 };
 

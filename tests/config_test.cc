@@ -310,6 +310,7 @@ TEST(Config, EveryWrongValueIsNamedWithItsPlace) {
       {"[sa]\nspi = 1\n", "7:1: key 'sa.spi': unknown, expected one of capacity, window, padding"},
       {"[log]\nlevel = 1\n",
        "6:2: key 'log': unknown, expected one of role, control, workers, access, host, sa, policy, "
+       "audit, "
        "ims"},
       {"[[sa]]\nwindow = 64\n", "6:1: key 'sa': expected a table: [sa]"},
   };
@@ -365,6 +366,42 @@ TEST(Config, EveryWrongPolicyIsNamedWithItsPlace) {
        "9:16: key 'policy.rule.remote_ports': expected no ports with match = \"any\": only udp and "
        "tcp have them"},
       {udp + udp, "10:8: key 'policy.rule.name': expected a name that no rule before it has"},
+  };
+  for (const Refused& row : rows) EXPECT_EQ(refusal_of(kLeast + row.text), row.expected);
+}
+
+// ESP-21: switched by the administrator, by default as RFC 4303 lists it.
+TEST(Config, AuditsWhatTheStandardsNameUnlessToldOtherwise) {
+  const auto audit_of = [](const std::string& table) {
+    const Config config = read(kLeast + table);
+    EXPECT_EQ(config.worker.audit.reasons, config.audit.setting().reasons);
+    EXPECT_EQ(config.worker.audit.per_second, config.audit.per_second);
+    return config.audit;
+  };
+  EXPECT_TRUE(audit_of("").enabled);
+  EXPECT_EQ(audit_of("").per_second, 10u);
+  EXPECT_EQ(audit_of("").setting().reasons, kAuditableReasons);
+  EXPECT_FALSE(audit_of("").log);
+  EXPECT_EQ(audit_of("[audit]\nenabled = false\n").setting().reasons, 0u);
+  const AuditConfig all =
+      audit_of("[audit]\nlog = true\nper_second = 7\nreasons = ['runt', 'replayed']\n");
+  EXPECT_EQ(all.setting().reasons, audit_bits({Drop::runt, Drop::replayed}));
+  EXPECT_EQ(all.setting().per_second, 7u);
+  EXPECT_TRUE(all.log);
+  EXPECT_EQ(audit_of("[audit]\nreasons = []\n").setting().reasons, 0u);
+}
+
+TEST(Config, EveryWrongValueOfAuditIsNamedWithItsPlace) {
+  const std::string reasons =
+      "a list of drop reasons, as `gmespctl drops` names them: [\"unknown_spi\"]";
+  const Refused rows[] = {
+      {"[audit]\nenabled = 'yes'\n", "7:11: key 'audit.enabled': expected true or false"},
+      {"[audit]\nper_second = 0\n", "7:14: key 'audit.per_second': expected a number 1..10000"},
+      {"[audit]\nreasons = 'runt'\n", "7:11: key 'audit.reasons': expected " + reasons},
+      {"[audit]\nreasons = ['runt', 'rnt']\n", "7:20: key 'audit.reasons': expected " + reasons},
+      {"[audit]\nreasons = [1]\n", "7:12: key 'audit.reasons': expected " + reasons},
+      {"[audit]\nrate = 1\n",
+       "7:1: key 'audit.rate': unknown, expected one of enabled, per_second, reasons, log"},
   };
   for (const Refused& row : rows) EXPECT_EQ(refusal_of(kLeast + row.text), row.expected);
 }

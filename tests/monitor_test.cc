@@ -46,6 +46,39 @@ TEST(EventRecord, SaysWhatHappenedToWhomAndWhen) {
   for (const auto& row : rows) EXPECT_EQ(*event_record(row.event), row.record);
 }
 
+// ESP-21: SPI, date and time, addresses, number, flow label; what is not known is left out.
+TEST(EventRecord, SaysOfAnAuditedPacketWhatRfc4303AsksFor) {
+  AuditNotice notice;
+  notice.record.reason = Drop::replayed;
+  notice.record.direction = Direction::in;
+  notice.record.spi = Spi{0x1001};
+  notice.record.number = SequenceNumber{0xffffffff};
+  notice.record.source = *parse_address("2001:db8::7");
+  notice.record.destination = *parse_address("2001:db8:ffff::1");
+  notice.record.flow_label = 0xabcde;
+  notice.worker = 2;
+  notice.time_us = 1'700'000'000'012'345;
+  EXPECT_EQ(*event_record({7, notice}),
+            R"({"event":"audit","reason":"replayed","dir":"in","worker":2,)"
+            R"("time":"2023-11-14T22:13:20.012Z","when_ms":7})");
+  notice.record.has_spi = notice.record.has_number = notice.record.has_addresses = true;
+  EXPECT_EQ(*event_record({7, notice}),
+            R"({"event":"audit","reason":"replayed","dir":"in","spi":"0x00001001",)"
+            R"("sequence":4294967295,"src":"2001:db8::7","dst":"2001:db8:ffff::1",)"
+            R"("flow_label":703710,"worker":2,"time":"2023-11-14T22:13:20.012Z","when_ms":7})");
+  notice.record.source = notice.record.destination = *parse_address("192.0.2.1");
+  EXPECT_EQ(event_record({7, notice})->find("flow_label"), std::string::npos) << "IPv4 has none";
+}
+
+TEST(AuditTime, IsWhatTheClockOnTheWallSaidThen) {
+  constexpr uint64_t kHz = 2'000'000'000;
+  constexpr int64_t kNow = 1'700'000'000'000'000;
+  EXPECT_EQ(time_of_tsc(5 * kHz, 8 * kHz, kNow, kHz), kNow - 3'000'000);
+  EXPECT_EQ(time_of_tsc(8 * kHz - 3000, 8 * kHz, kNow, kHz), kNow - 1);
+  EXPECT_EQ(time_of_tsc(8 * kHz + 1, 8 * kHz, kNow, kHz), kNow) << "another CPU is a little ahead";
+  EXPECT_EQ(time_of_tsc(0, UINT64_MAX, kNow, kHz), kNow - 9'223'372'036'854'775);
+}
+
 TEST(Monitor, KeepsSoManyAndSaysHowManyItHasLost) {
   Monitor monitor(kAllEvents);
   const int capacity = Monitor::kCapacity;

@@ -22,7 +22,8 @@ class ServedByHand : public testing::Test {
   Registrar registrar_{rig_.registrar, sas_, [] { return std::chrono::milliseconds(0); }};
   FileDescriptor epoll_{epoll_create1(0)};
   RingServer rings_{epoll_.get(), registrar_, rig_.policy.role};
-  Commands commands_{rig_.info, rig_.keys, sas_, registrar_, rings_};
+  Audit audit_{{}, 1'000'000'000, sas_};
+  Commands commands_{rig_.info, rig_.keys, sas_, registrar_, rings_, audit_};
   EventHub events_;
   std::string path_ = socket_path("by-hand.sock");
   std::unique_ptr<ControlSocket> socket_ =

@@ -108,7 +108,9 @@ Engine::Engine(const Config& config, bool verbose)
       .socket = config_.socket,
       .group = config_.socket_group,
       .sa = {.capacity = config_.worker.sa_capacity, .window = config_.window},
-      .registrar = registrar_config(config_)};
+      .registrar = registrar_config(config_),
+      .audit = config_.audit,
+      .tsc_hz = tsc_hz()};
   control_ =
       std::make_unique<ControlThread>(control, info_, config_.policy, steering_, keys_, channels);
 }

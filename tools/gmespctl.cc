@@ -58,7 +58,9 @@ Commands (N is decimal or 0x...; [ ] may be left out):
   ue count
   ue reconcile - [grace S]             handles on standard input
   ue reconcile [session N] [handles H]... [finish] [grace S]
-  monitor      [sa] [ue] [drop]        events as they happen; none named: all
+  audit on|off             record packets dropped for reasons of RFC 4303 4, or not
+  audit status             what is audited, and how many records there were
+  monitor      [sa] [ue] [drop] [audit]    events as they happen; none named: all
 
 in: ESP that arrives on the access port; out: ESP that leaves there. src, dst and
 ports are those of the protected packets; a port left out matches any.

@@ -26,6 +26,17 @@ std::string rings(const Json& json) {
          text(json, "thrown_out") + " thrown out\n";
 }
 
+std::string words(const Json& list) {
+  std::string out = "reasons:";
+  for (const Json& word : list.GetArray()) out += std::string(" ") + word.GetString();
+  return out;
+}
+
+std::string audit(const Json& json) {
+  return std::string("audit: enabled ") + text(json, "enabled") + "; " + text(json, "recorded") +
+         " recorded, " + text(json, "left_out") + " left out, " + text(json, "lost") + " lost\n";
+}
+
 std::string status(const Json& json) {
   std::string out = "gmespd " + text(json, "version") + ", role " + text(json, "role") + ", up " +
                     text(json, "uptime_s") + " s\n\n";
@@ -42,6 +53,7 @@ std::string status(const Json& json) {
   out += "\nSAs: " + text(json, "sas_in") + " in, " + text(json, "sas_out") + " out, capacity " +
          text(json, "capacity") + " each\n";
   out += sets(object(json, "sets")) + rings(object(json, "rings"));
+  out += audit(object(json, "audit"));
   out += "hugepages: " + text(json, "hugepages") +
          "; keys locked in memory: " + text(json, "keys_locked") + "\n";
   for (const Json& warning : array(json, "warnings").GetArray()) {
@@ -111,6 +123,11 @@ std::string readable(Command command, const std::string& answer, const Session::
   switch (command) {
     case Command::status:
       return status(json);
+    case Command::audit_on:
+    case Command::audit_off:
+      return "audit " + text(json, "done") + "\n";
+    case Command::audit_status:
+      return facts(json) + "\n" + words(array(json, "reasons")) + "\n";
     case Command::sa_add:
     case Command::sa_delete:
       return text(json, "done") + " " + text(json, "dir") + " " + text(json, "spi") + "\n";

@@ -124,11 +124,25 @@ std::string readable_ue(Command command, const Json& json, const Session::Page& 
   }
 }
 
+namespace {
+
+std::string audit_event(const Json& json) {
+  std::string line = "audit " + text(json, "reason") + " " + text(json, "dir");
+  for (const char* key : {"spi", "sequence", "src", "dst", "flow_label", "worker"}) {
+    if (json.HasMember(key)) line += std::string(" ") + key + " " + text(json, key);
+  }
+  return line + " " + text(json, "time");
+}
+
+}  // namespace
+
 std::string readable_event(const std::string& record) {
   const rapidjson::Document json = parse_answer(record);
   const std::string event = text(json, "event");
   std::string line = time_of_day(json);
-  if (json.HasMember("handle")) {
+  if (event == "audit") {
+    line += audit_event(json);
+  } else if (json.HasMember("handle")) {
     line += "ue " + text(json, "handle") + " " + event + ", " + text(json, "state");
   } else if (json.HasMember("spi")) {
     line += "sa " + text(json, "dir") + " " + text(json, "spi") + " " + event;

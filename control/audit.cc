@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/audit.h"
+
+#include <x86intrin.h>
+
+#include <chrono>
+
+namespace gmesp {
+namespace {
+
+// RFC 4303 4: an entry has the date and time, so this is the clock on the wall, the only place
+// where it is asked.
+int64_t wall_clock_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+int64_t time_of_tsc(uint64_t tsc, uint64_t tsc_now, int64_t now_us, uint64_t tsc_hz) {
+  if (tsc >= tsc_now) return now_us;
+  const uint64_t ago = tsc_now - tsc;
+  return now_us -
+         static_cast<int64_t>(ago / tsc_hz * 1'000'000 + ago % tsc_hz * 1'000'000 / tsc_hz);
+}
+
+Audit::Audit(const AuditConfig& config, uint64_t tsc_hz, SaManager& sas)
+    : config_(config), tsc_hz_(tsc_hz), sas_(sas) {
+  sas_.on_audit([this](size_t worker, const AuditRecord& record) {
+    if (!on_notice_) return;
+    on_notice_({record, worker, time_of_tsc(record.tsc, __rdtsc(), wall_clock_us(), tsc_hz_)});
+  });
+}
+
+void Audit::turn(bool on, std::function<void()> done) {
+  config_.enabled = on;
+  sas_.set_audit(config_.setting(), std::move(done));
+}
+
+}  // namespace gmesp
