@@ -3,6 +3,7 @@
 
 #include "control/audit_commands.h"
 #include "control/json_writer.h"
+#include "control/policy_list.h"
 #include "control/telemetry.h"
 #include "control/ue_commands.h"
 #include "control/ue_queries.h"
@@ -28,7 +29,7 @@ void Commands::run(const Request& request, const Reply& reply) {
   const Registrations on{sas_, registrar_};
   switch (request.command()) {
     case Command::status:
-      return reply(status_answer(info_, keys_, sas_, registrar_, rings_, audit_));
+      return reply(status_answer(info_, keys_, sas_, registrar_, rings_, audit_, policy_));
     case Command::stats:
       return reply(stats_answer(info_, sas_, request.number("core", 0, UINT32_MAX)));
     case Command::drops:
@@ -39,6 +40,10 @@ void Commands::run(const Request& request, const Reply& reply) {
       return turn_audit(false, audit_, reply);
     case Command::audit_status:
       return reply(audit_status(audit_, sas_));
+    case Command::policy_list:
+      return reply(policy_list(sas_, policy_));
+    case Command::config_reload:
+      return policy_.reload([this, reply] { reply(reload_answer(policy_)); });
     case Command::monitor:
       return reply(monitor(request));
     case Command::sa_add:

@@ -11,6 +11,7 @@
 #include "control/audit.h"
 #include "control/engine_info.h"
 #include "control/event_hub.h"
+#include "control/policy_keeper.h"
 #include "control/registration/registrar.h"
 #include "control/request.h"
 #include "control/ring_server.h"
@@ -24,8 +25,14 @@ namespace gmesp {
 class Commands {
  public:
   Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas, Registrar& registrar,
-           const RingServer& rings, Audit& audit)
-      : info_(info), keys_(keys), sas_(sas), registrar_(registrar), rings_(rings), audit_(audit) {}
+           const RingServer& rings, Audit& audit, PolicyKeeper& policy)
+      : info_(info),
+        keys_(keys),
+        sas_(sas),
+        registrar_(registrar),
+        rings_(rings),
+        audit_(audit),
+        policy_(policy) {}
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
 
@@ -47,6 +54,7 @@ class Commands {
   Registrar& registrar_;
   const RingServer& rings_;
   Audit& audit_;
+  PolicyKeeper& policy_;
   MonitorHandler on_monitor_;
   RequestReader reader_;
 };

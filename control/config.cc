@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <set>
+#include <filesystem>
 
 #include "control/command_rules.h"
 #include "control/config_table.h"
 #include "control/ims_config.h"
+#include "control/policy_config.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/steering.h"
 
@@ -23,15 +24,6 @@ constexpr std::array<std::string_view, 2> kAutoNever = {"auto", "never"};
 constexpr std::array<std::string_view, 3> kAutoYesNo = {"auto", "yes", "no"};
 constexpr std::array<std::string_view, 2> kFragmentTooBig = {"fragment", "too-big"};
 constexpr std::array<std::string_view, 2> kStrictIgnore = {"strict", "ignore"};
-constexpr std::array<std::string_view, 3> kDirections = {"in", "out", "both"};
-constexpr std::array<std::string_view, 2> kPassDrop = {"pass", "drop"};
-
-// The names of Match that a rule may say, in the order of kMatches.
-constexpr std::array<std::string_view, 9> kMatchNames = {
-    "arp", "nd", "icmp-echo", "icmp-error", "icmp", "udp", "tcp", "ip", "any"};
-constexpr std::array<Match, 9> kMatches = {Match::arp,        Match::nd,   Match::icmp_echo,
-                                           Match::icmp_error, Match::icmp, Match::udp,
-                                           Match::tcp,        Match::ip,   Match::any};
 
 void read_control(ConfigTable table, Config& config) {
   config.socket = table.text("socket", std::string(kDefaultSocket));
@@ -162,52 +154,6 @@ void read_audit(ConfigTable table, Config& config) {
   config.worker.audit = config.audit.setting();
 }
 
-PolicyRule read_rule(ConfigTable& table) {
-  PolicyRule rule;
-  rule.name = table.required_text("name", "a text in quotes");
-  const size_t match = table.required_choice("match", kMatchNames);
-  rule.match = kMatches[match];
-  const size_t direction = table.choice("direction", 2, kDirections);
-  rule.in = direction != 1;
-  rule.out = direction != 0;
-  rule.local_ports = table.ports("local_ports");
-  rule.remote_ports = table.ports("remote_ports");
-  rule.pass = table.choice("action", 0, kPassDrop) == 0;
-  table.refuse_unknown_keys();
-  for (const std::string_view key : {"local_ports", "remote_ports"}) {
-    if (table.has(key) && rule.match != Match::udp && rule.match != Match::tcp) {
-      table.refuse(key, "no ports with match = \"" + std::string(kMatchNames[match]) +
-                            "\": only udp and tcp have them");
-    }
-  }
-  return rule;
-}
-
-void read_policy(ConfigTable table, Policy& policy) {
-  std::vector<PortRange> protected_ports = table.ports("protected_ports");
-  if (protected_ports.empty()) protected_ports = {{5062, 5064}};
-  for (const PortRange& range : protected_ports) {
-    for (size_t port = range.first; port <= range.last; ++port) policy.protected_ports.set(port);
-  }
-  policy.protected_port_hold_s =
-      static_cast<uint32_t>(table.number("protected_port_hold_s", 128, 0, 86400));
-  constexpr std::string_view kPrefixes = "a list of prefixes: [\"192.0.2.0/24\", \"2001:db8::1\"]";
-  for (const toml::node* node : table.array("own_prefixes", kPrefixes)) {
-    const auto text = node->value_exact<std::string_view>();
-    const auto prefix = text ? parse_prefix(*text) : std::nullopt;
-    if (!prefix) table.refuse("own_prefixes", kPrefixes, *node);
-    policy.own_prefixes.push_back(*prefix);
-  }
-  std::set<std::string> names;
-  for (ConfigTable& rule : table.tables("rule")) {
-    policy.rules.push_back(read_rule(rule));
-    if (!names.insert(policy.rules.back().name).second) {
-      rule.refuse("name", "a name that no rule before it has");
-    }
-  }
-  table.refuse_unknown_keys();
-}
-
 toml::table parse(const std::string& path) {
   try {
     return toml::parse_file(path);
@@ -219,12 +165,17 @@ toml::table parse(const std::string& path) {
   }
 }
 
+bool is_reloadable(const std::string& key) {
+  return std::any_of(kReloadableKeys.begin(), kReloadableKeys.end(),
+                     [&key](std::string_view name) { return key.starts_with(name); });
+}
+
 }  // namespace
 
 Config read_config(const std::string& path) {
   const toml::table root = parse(path);
-  ConfigTable file(path, "", root);
   Config config;
+  ConfigTable file(path, "", root, config.notes);
   config.policy.role = file.required_choice("role", kRoles) == 0 ? Role::pcscf : Role::ue;
   read_control(file.table("control"), config);
   read_workers(file.table("workers"), config);
@@ -236,7 +187,17 @@ Config read_config(const std::string& path) {
   config.ims = read_ims(file.table("ims"), config.policy);
   file.refuse_unknown_keys();
   read_ports(access, host, config);
+  config.file = std::filesystem::absolute(path);
   return config;
+}
+
+std::optional<std::string> key_that_needs_restart(const ConfigNotes& running,
+                                                  const ConfigNotes& file) {
+  for (const auto& [key, value] : running.settings) {
+    const auto now = file.settings.find(key);
+    if (!is_reloadable(key) && now != file.settings.end() && now->second != value) return key;
+  }
+  return std::nullopt;
 }
 
 }  // namespace gmesp

@@ -3,13 +3,17 @@
 // file is taken whole or not at all: the first thing wrong in it ends the reading.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/audit.h"
+#include "control/config_notes.h"
 #include "control/registration/registrar_config.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/policy.h"
@@ -30,6 +34,8 @@ struct Config {
   Policy policy;
   AuditConfig audit;    // of which worker.audit is what workers begin with
   RegistrarConfig ims;  // all but its capacity
+  std::string file;     // where this was read, absolute; empty: nowhere
+  ConfigNotes notes;
 };
 
 // "FILE:LINE:COLUMN: key 'x': expected ..."
@@ -40,5 +46,13 @@ class ConfigError : public std::runtime_error {
 
 // Throws ConfigError.
 Config read_config(const std::string& path);
+
+// Keys that a running engine takes again (`config reload`); the last is every rule's.
+inline constexpr std::array<std::string_view, 3> kReloadableKeys = {
+    "policy.own_prefixes", "policy.reachable", "policy.rule"};
+// The first other key that the file says differently than when the engine was started. Values are
+// compared as they are written: [5062, 5063] differs from ["5062-5063"].
+std::optional<std::string> key_that_needs_restart(const ConfigNotes& running,
+                                                  const ConfigNotes& file);
 
 }  // namespace gmesp

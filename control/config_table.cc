@@ -51,6 +51,18 @@ std::optional<PortRange> parse_range(const toml::node& node) {
 bool has_end(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 constexpr std::string_view kWithoutEnd = "a text without the character \\u0000";
 
+// One form for each value, however the file writes it.
+std::string text_of(const toml::node& node) {
+  if (const auto number = node.value_exact<int64_t>()) return std::to_string(*number);
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  if (!node.is_array()) return "";
+  std::string list;
+  for (const toml::node& element : *node.as_array()) {
+    list.append(list.empty() ? "" : ", ").append(text_of(element));
+  }
+  return list;
+}
+
 const toml::table kNoTable;
 
 }  // namespace
@@ -59,9 +71,18 @@ std::string ConfigTable::full_name(std::string_view key) const {
   return name_.empty() ? std::string(key) : name_ + "." + std::string(key);
 }
 
-void ConfigTable::refuse(std::string_view key, std::string_view expected) const {
+const toml::node& ConfigTable::node_of(std::string_view key) const {
   const toml::node* node = table_.get(key);
-  refuse(key, expected, node != nullptr ? *node : static_cast<const toml::node&>(table_));
+  return node != nullptr ? *node : static_cast<const toml::node&>(table_);
+}
+
+void ConfigTable::warn(std::string_view key, std::string_view sentence) {
+  notes_.warnings.push_back(place(file_, node_of(key).source()) +
+                            "warning: " + std::string(sentence));
+}
+
+void ConfigTable::refuse(std::string_view key, std::string_view expected) const {
+  refuse(key, expected, node_of(key));
 }
 
 void ConfigTable::refuse(std::string_view key, std::string_view expected,
@@ -71,13 +92,15 @@ void ConfigTable::refuse(std::string_view key, std::string_view expected,
                     "': " + (missing ? "missing, " : "") + "expected " + std::string(expected));
 }
 
-const toml::node* ConfigTable::find(std::string_view key) {
+const toml::node* ConfigTable::find(std::string_view key, std::string_view default_text) {
   known_.push_back(key);
-  return table_.get(key);
+  const toml::node* node = table_.get(key);
+  notes_.settings[full_name(key)] = node != nullptr ? text_of(*node) : default_text;
+  return node;
 }
 
 std::string ConfigTable::text(std::string_view key, std::string default_text) {
-  const toml::node* node = find(key);
+  const toml::node* node = find(key, default_text);
   if (node == nullptr) return default_text;
   const auto value = node->value_exact<std::string>();
   if (!value) refuse(key, "a text in quotes");
@@ -95,7 +118,7 @@ std::string ConfigTable::required_text(std::string_view key, std::string_view ex
 
 int64_t ConfigTable::number(std::string_view key, int64_t default_number, int64_t least,
                             int64_t most) {
-  const toml::node* node = find(key);
+  const toml::node* node = find(key, std::to_string(default_number));
   if (node == nullptr) return default_number;
   const auto value = node->value_exact<int64_t>();
   if (!value || *value < least || *value > most) {
@@ -115,7 +138,7 @@ bool ConfigTable::flag(std::string_view key, bool default_flag) {
 size_t ConfigTable::choice(std::string_view key, size_t default_choice,
                            std::span<const std::string_view> choices) {
   if (has(key)) return required_choice(key, choices);
-  known_.push_back(key);
+  find(key, choices[default_choice]);
   return default_choice;
 }
 
@@ -142,8 +165,21 @@ std::vector<PortRange> ConfigTable::ports(std::string_view key) {
   return ranges;
 }
 
+std::vector<Prefix> ConfigTable::prefixes(std::string_view key) {
+  constexpr std::string_view kExpected = "a list of prefixes: [\"192.0.2.0/24\", \"2001:db8::1\"]";
+  std::vector<Prefix> prefixes;
+  for (const toml::node* node : array(key, kExpected)) {
+    const auto text = node->value_exact<std::string_view>();
+    const auto prefix = text ? parse_prefix(*text) : std::nullopt;
+    if (!prefix) refuse(key, kExpected, *node);
+    prefixes.push_back(*prefix);
+  }
+  return prefixes;
+}
+
 PortRange ConfigTable::port_range(std::string_view key, PortRange default_range) {
-  const toml::node* node = find(key);
+  const toml::node* node =
+      find(key, std::to_string(default_range.first) + "-" + std::to_string(default_range.last));
   if (node == nullptr) return default_range;
   const auto range = node->is_string() ? parse_range(*node) : std::nullopt;
   if (!range) refuse(key, "a range of ports 1..65535: \"32768-60999\"");
@@ -162,7 +198,7 @@ std::vector<const toml::node*> ConfigTable::array(std::string_view key, std::str
 ConfigTable ConfigTable::table(std::string_view key) {
   const toml::node* node = find(key);
   if (node != nullptr && !node->is_table()) refuse(key, "a table: [" + full_name(key) + "]");
-  return ConfigTable(file_, full_name(key), node != nullptr ? *node->as_table() : kNoTable);
+  return ConfigTable(file_, full_name(key), node != nullptr ? *node->as_table() : kNoTable, notes_);
 }
 
 std::vector<ConfigTable> ConfigTable::tables(std::string_view key) {
@@ -170,7 +206,7 @@ std::vector<ConfigTable> ConfigTable::tables(std::string_view key) {
   std::vector<ConfigTable> list;
   for (const toml::node* node : array(key, expected)) {
     if (!node->is_table()) refuse(key, expected, *node);
-    list.emplace_back(file_, full_name(key), *node->as_table());
+    list.emplace_back(file_, full_name(key), *node->as_table(), notes_);
   }
   return list;
 }

@@ -48,7 +48,8 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
       registrar_(config.registrar, sas_, monotonic),
       rings_(epoll_.get(), registrar_, policy.role),
       audit_(config.audit, config.tsc_hz, sas_),
-      commands_(info, keys, sas_, registrar_, rings_, audit_),
+      policy_(sas_, config.origin),
+      commands_(info, keys, sas_, registrar_, rings_, audit_, policy_),
       socket_(config.socket, config.group, epoll_.get(), commands_, events_),
       reported_(sum_of_workers(sas_)) {
   events_.listen([this](const Event& event) { event_log_.write(event); });

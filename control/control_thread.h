@@ -17,6 +17,7 @@
 #include "control/event_hub.h"
 #include "control/event_log.h"
 #include "control/file_descriptor.h"
+#include "control/policy_keeper.h"
 #include "control/registration/registrar.h"
 #include "control/ring_server.h"
 #include "control/sa_manager.h"
@@ -36,6 +37,7 @@ struct ControlConfig {
   RegistrarConfig registrar{};
   AuditConfig audit{};              // as the workers have begun with
   uint64_t tsc_hz = 1'000'000'000;  // of the workers' clock
+  ConfigOrigin origin{};            // for `config reload`
 };
 
 class ControlThread {
@@ -64,6 +66,7 @@ class ControlThread {
   Registrar registrar_;
   RingServer rings_;
   Audit audit_;
+  PolicyKeeper policy_;
   Commands commands_;
   ControlSocket socket_;
   Counters reported_;  // drops that events have told

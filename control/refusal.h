@@ -67,6 +67,9 @@ enum class Refusal : uint8_t {
   not_for_role,
   stale_session,
   ring_full,
+  // The configuration.
+  bad_configuration,
+  needs_restart,
   kCount
 };
 inline constexpr size_t kRefusalCount = static_cast<size_t>(Refusal::kCount);
@@ -143,6 +146,9 @@ inline constexpr std::array<RefusalInfo, kRefusalCount> kRefusalInfo{{
     {Refusal::stale_session, "stale_session",
      "this reconciliation was replaced by another or has ended"},
     {Refusal::ring_full, "ring_full", "the ring is full"},
+    {Refusal::bad_configuration, "bad_configuration", "the configuration file is not accepted"},
+    {Refusal::needs_restart, "needs_restart",
+     "the file differs in a key that only a new start takes in"},
 }};
 
 constexpr const RefusalInfo& refusal_info(Refusal refusal) {

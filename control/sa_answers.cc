@@ -109,6 +109,8 @@ void SaManager::on_event(size_t worker, const SaEvent& event) {
     on_status(*status, worker);
   } else if (const auto* audit = std::get_if<AuditSet>(&event)) {
     on_audit_set(*audit);
+  } else if (const auto* policy = std::get_if<PolicyInUse>(&event)) {
+    on_policy_in_use(*policy);
   } else {
     on_state_event(std::get<SaStateEvent>(event), worker);
   }
@@ -139,6 +141,22 @@ void SaManager::on_status(const SaStatus& event, size_t worker) {
   const StatusDone done = std::move(query->second);
   queries_.erase(query);
   done(inventory[place], worker, event);
+}
+
+void SaManager::use_policy(const Policy& policy, std::function<void()> done) {
+  policies_.push_back({&policy, proxies_.size(), std::move(done)});
+  for (size_t worker = 0; worker < proxies_.size(); ++worker) submit(worker, UsePolicy{&policy});
+}
+
+// A worker answers in order, so no policy is in use everywhere before one that was sent earlier.
+void SaManager::on_policy_in_use(const PolicyInUse& event) {
+  for (PolicyOnItsWay& one : policies_) {
+    if (one.policy == event.policy) --one.workers_left;
+  }
+  if (policies_.front().workers_left != 0) return;
+  const std::function<void()> done = std::move(policies_.front().done);
+  policies_.pop_front();
+  done();
 }
 
 void SaManager::on_state_event(const SaStateEvent& event, size_t worker) {

@@ -131,6 +131,10 @@ class SaManager {
   bool has_inbound(Spi spi) const;
   void on_set_news(OwnerHandler handler) { on_set_news_ = std::move(handler); }
 
+  // Sends every worker this policy; done, from poll(), when all of them use it. It outlives their
+  // use of it.
+  void use_policy(const Policy& policy, std::function<void()> done) ON(control_thread);
+
   // Rows in the order of their places, from the cursor on. Looks at kScanLimit SAs at most, so that
   // a filter that fits few of a million costs nobody else anything. Nothing: that was all.
   static constexpr size_t kScanLimit = 65536;
@@ -150,6 +154,7 @@ class SaManager {
   void on_use(UseHandler handler) { on_use_ = std::move(handler); }
 
   const SaLimits& limits() const { return limits_; }
+  // Of the start: role and protected ports, which never change.
   const Policy& policy() const { return policy_; }
   size_t workers() const { return proxies_.size(); }
   const WorkerProxy& worker(size_t number) const { return proxies_[number]; }
@@ -226,6 +231,13 @@ class SaManager {
   SaInventory outbound_;
   std::unordered_map<Handle, Done> waiting_;  // for Installed, Rejected or Deleted
   std::unordered_multimap<Handle, StatusDone> queries_;
+  struct PolicyOnItsWay {
+    const Policy* policy;
+    size_t workers_left;
+    std::function<void()> done;
+  };
+  void on_policy_in_use(const PolicyInUse& event);
+  std::deque<PolicyOnItsWay> policies_;
   std::vector<std::function<void()>> flushes_;
   size_t flush_left_ = 0;
   std::array<std::array<size_t, 4>, 2> counts_{};  // by direction and state

@@ -104,9 +104,10 @@ void write_steering_warnings(JsonWriter& json, const EngineInfo& info, const SaM
 }
 
 void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& keys,
-                    const SaManager& sas) {
+                    const SaManager& sas, const PolicyKeeper& policy) {
   json.start_array("warnings");
   for (const std::string& notice : info.notices) write_warning(json, "start", notice);
+  for (const std::string& warning : policy.warnings()) write_warning(json, "policy", warning);
   if (!keys.locked()) {
     write_warning(json, "keys_not_locked",
                   "keys may be swapped to disk: raise the limit on locked memory (ulimit -l)");
@@ -173,7 +174,8 @@ std::vector<std::string> numa_notices(const EngineInfo& info) {
 }
 
 std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
-                          const Registrar& registrar, const RingServer& rings, const Audit& audit) {
+                          const Registrar& registrar, const RingServer& rings, const Audit& audit,
+                          const PolicyKeeper& policy) {
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
   json.field("version", info.version);
@@ -192,7 +194,7 @@ std::string status_answer(const EngineInfo& info, const KeyStore& keys, const Sa
   json.start_object("audit");
   write_audit(json, audit, sas);
   json.end_object();
-  write_warnings(json, info, keys, sas);
+  write_warnings(json, info, keys, sas, policy);
   return json.finish();
 }
 

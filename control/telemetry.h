@@ -9,6 +9,7 @@
 
 #include "control/audit.h"
 #include "control/engine_info.h"
+#include "control/policy_keeper.h"
 #include "control/registration/registrar.h"
 #include "control/ring_server.h"
 #include "control/sa_manager.h"
@@ -23,8 +24,8 @@ class JsonWriter;
 Counters sum_of_workers(const SaManager& sas);
 
 std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
-                          const Registrar& registrar, const RingServer& rings, const Audit& audit)
-    ON(control_thread);
+                          const Registrar& registrar, const RingServer& rings, const Audit& audit,
+                          const PolicyKeeper& policy) ON(control_thread);
 // core: the CPU of one worker; nothing: all. Throws Refused.
 std::string stats_answer(const EngineInfo& info, const SaManager& sas,
                          std::optional<uint64_t> core);

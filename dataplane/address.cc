@@ -33,6 +33,12 @@ bool Prefix::contains(const Address& other) const {
   return ((address.bytes[whole] ^ other.bytes[whole]) & mask) == 0;
 }
 
+std::string to_string(const Prefix& prefix) {
+  const int bits = prefix.bits - (prefix.address.is_v4() ? 96 : 0);
+  const std::string host = to_string(prefix.address);
+  return prefix.bits == 128 ? host : host + '/' + std::to_string(bits);
+}
+
 std::optional<Prefix> parse_prefix(std::string_view text) {
   const size_t slash = text.find('/');
   const std::optional<Address> address = parse_address(text.substr(0, slash));

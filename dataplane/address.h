@@ -47,6 +47,7 @@ struct Prefix {
 
   bool contains(const Address& other) const;
 };
+std::string to_string(const Prefix& prefix);                // of one host: its address
 std::optional<Prefix> parse_prefix(std::string_view text);  // without "/N": one host
 
 }  // namespace gmesp

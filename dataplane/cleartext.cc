@@ -46,24 +46,6 @@ Match kind_of(const Packet& packet, const UpperLayer& upper) {
   return ipv4 ? icmp_kind(type) : icmpv6_kind(type);
 }
 
-bool is_icmp(Match kind) {
-  return kind == Match::nd || kind == Match::icmp_echo || kind == Match::icmp_error ||
-         kind == Match::icmp_other;
-}
-
-bool names(Match rule, Match kind) {
-  switch (rule) {
-    case Match::any:
-      return true;
-    case Match::ip:
-      return kind != Match::arp && kind != Match::other_frame;
-    case Match::icmp:
-      return is_icmp(kind);
-    default:
-      return rule == kind;
-  }
-}
-
 bool within(const std::vector<PortRange>& ranges, uint16_t port) {
   return ranges.empty() || std::any_of(ranges.begin(), ranges.end(), [port](PortRange range) {
            return range.first <= port && port <= range.last;
@@ -126,7 +108,7 @@ void Cleartext::use(const Policy& policy) {
 bool Cleartext::matches(const PolicyRule& rule, const Subject& subject) {
   const bool in = subject.direction == Direction::in;
   const Flow& flow = subject.flow;
-  if (!(in ? rule.in : rule.out) || !names(rule.match, subject.kind)) return false;
+  if (!(in ? rule.in : rule.out) || !covers(rule.match, subject.kind)) return false;
   if (!within(rule.local_ports, in ? flow.destination_port : flow.source_port) ||
       !within(rule.remote_ports, in ? flow.source_port : flow.destination_port)) {
     return false;

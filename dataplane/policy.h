@@ -38,6 +38,22 @@ enum class Match : uint8_t {
   any,
 };
 
+// Whether a rule that says `rule` matches all of `kind`, which may be what another rule says.
+constexpr bool covers(Match rule, Match kind) {
+  const bool icmp = kind == Match::nd || kind == Match::icmp_echo || kind == Match::icmp_error ||
+                    kind == Match::icmp_other || kind == Match::icmp;
+  switch (rule) {
+    case Match::any:
+      return true;
+    case Match::ip:
+      return kind != Match::arp && kind != Match::other_frame && kind != Match::any;
+    case Match::icmp:
+      return icmp;
+    default:
+      return rule == kind;
+  }
+}
+
 struct PortRange {
   uint16_t first = 0;
   uint16_t last = 0;

@@ -65,7 +65,7 @@ std::vector<Kind> all_kinds() {
   return kinds;
 }
 
-bool covers(Match rule, Match kind) {
+bool expected_to_cover(Match rule, Match kind) {
   const bool frame = kind == Match::arp || kind == Match::other_frame;
   const bool icmp = kind == Match::nd || kind == Match::icmp_echo || kind == Match::icmp_error ||
                     kind == Match::icmp_other;
@@ -90,7 +90,7 @@ TEST(Cleartext, ARulePassesOrDropsTheKindItNamesAndNoOther) {
   for (const Match match : kRules) {
     PathLab passing(policy_of({rule(match)})), dropping(policy_of({rule(match, false)}));
     for (const Kind& kind : all_kinds()) {
-      const bool covered = covers(match, kind.match);
+      const bool covered = expected_to_cover(match, kind.match);
       for (const Frame& frame : kind.frames) {
         const Outcome expected = covered ? passed(frame) : dropped(Drop::policy_default);
         EXPECT_EQ(passing.in(frame), expected) << static_cast<int>(match);

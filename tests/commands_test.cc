@@ -45,7 +45,7 @@ struct Bench {
       : rig(config),
         sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
-        commands(rig.info, rig.keys, sas, registrar, rings, audit) {}
+        commands(rig.info, rig.keys, sas, registrar, rings, audit, policy) {}
 
   // The answer's text; empty when there is none.
   std::string ask_text(const std::string& record) ON(control_thread) {
@@ -72,6 +72,7 @@ struct Bench {
   Registrar registrar;
   RingServer rings{-1, registrar, rig.policy.role};  // with no client
   Audit audit{{}, 1'000'000'000, sas};
+  PolicyKeeper policy{sas, {}};
   Commands commands;
 };
 
@@ -187,6 +188,7 @@ TEST(Commands, HaveARequestForEveryRefusal) {
 
   for (const RefusalInfo& info : kRefusalInfo) {
     // Of connections (control_socket_test, ring_server_test) and registrations (ue_refusals_test).
+    // And of the configuration (config_reload_test).
     if (info.refusal == Refusal::too_long || info.refusal >= Refusal::too_many_connections)
       continue;
     EXPECT_TRUE(seen.contains(std::string(info.code))) << info.code;
@@ -452,6 +454,7 @@ TEST(Commands, HaveEveryKeyAndCodeInTheReadme) {
                                    {{"command", "status"}},
                                    {{"command", "stats"}},
                                    {{"command", "drops"}, {"explain", true}},
+                                   {{"command", "policy list"}},
                                    {{"command", "sa delete"}, {"dir", "in"}, {"spi", 256}},
                                    {{"command", "sa flush"}, {"all", true}}};
   for (const Json& request : requests) collect_keys(bench.ask(request), words);

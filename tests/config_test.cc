@@ -3,50 +3,13 @@
 #include "control/config.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <fstream>
 #include <string>
+
+#include "tests/config_file.h"
 
 namespace gmesp {
 namespace {
-
-class ConfigFile {
- public:
-  explicit ConfigFile(const std::string& text)
-      : path_(testing::TempDir() + "gmesp_config_test_" + std::to_string(getpid()) + ".toml") {
-    std::ofstream(path_) << text;
-  }
-  ~ConfigFile() { std::remove(path_.c_str()); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-Config read_text(const std::string& text) { return read_config(ConfigFile(text).path()); }
-
-// The refusal without the path of the temporary file: "LINE:COLUMN: ...".
-std::string refusal_of(const std::string& text) {
-  const ConfigFile file(text);
-  try {
-    read_config(file.path());
-  } catch (const ConfigError& error) {
-    const std::string what = error.what();
-    EXPECT_TRUE(what.starts_with(file.path() + ":")) << what;
-    return what.substr(file.path().size() + 1);
-  }
-  return "accepted";
-}
-
-// The least that a file must say, in lines 1 to 5; what a test adds begins in line 6.
-const std::string kLeast =
-    "role = 'pcscf'\n"
-    "[access]\n"
-    "device = 'net_af_packet0,iface=acc0'\n"
-    "[host]\n"
-    "device = 'net_tap0,iface=gm0'\n";
 
 void expect_equal(const RegistrarConfig& a, const RegistrarConfig& b) {
   EXPECT_EQ(a.form, b.form);
@@ -340,7 +303,7 @@ TEST(Config, EveryWrongPolicyIsNamedWithItsPlace) {
       {"[policy]\nown_prefixes = ['sip.example']\n", "7:17: " + prefixes},
       {"[policy]\nrules = []\n",
        "7:1: key 'policy.rules': unknown, expected one of protected_ports, protected_port_hold_s, "
-       "own_prefixes, rule"},
+       "own_prefixes, reachable, rule"},
       {"[policy]\nrule = [1]\n", "7:9: key 'policy.rule': expected tables: [[policy.rule]]"},
       {"[policy.rule]\nname = 'a'\n", "6:1: key 'policy.rule': expected tables: [[policy.rule]]"},
       {"[[policy.rule]]\nmatch = 'arp'\n",
@@ -357,8 +320,8 @@ TEST(Config, EveryWrongPolicyIsNamedWithItsPlace) {
        "9:10: key 'policy.rule.action': expected \"pass\" or \"drop\""},
       {udp + "remote_ports = [true]\n", "9:17: key 'policy.rule.remote_ports': " + ports},
       {udp + "port = 5060\n",
-       "9:1: key 'policy.rule.port': unknown, expected one of name, match, direction, local_ports, "
-       "remote_ports, action"},
+       "9:1: key 'policy.rule.port': unknown, expected one of name, match, direction, local, "
+       "remote, local_ports, remote_ports, action, rate, rate_per_source"},
       {"[[policy.rule]]\nname = 'a'\nmatch = 'icmp'\nlocal_ports = [1]\n",
        "9:15: key 'policy.rule.local_ports': expected no ports with match = \"icmp\": only udp and "
        "tcp have them"},

@@ -30,12 +30,12 @@ class RunningControl {
  public:
   // registrar: as the rig has it when there is none.
   RunningControl(const std::string& socket, const RigConfig& rig_config,
-                 const RegistrarConfig* registrar = nullptr)
+                 const RegistrarConfig* registrar = nullptr, const ConfigOrigin& origin = {})
       : rig(rig_config) {
     if (registrar != nullptr) rig.registrar = *registrar;
-    control = std::make_unique<ControlThread>(ControlConfig{socket, "", rig.limits, rig.registrar},
-                                              rig.info, rig.policy, rig.steering, rig.keys,
-                                              rig.channel_pointers());
+    control = std::make_unique<ControlThread>(
+        ControlConfig{socket, "", rig.limits, rig.registrar, origin}, rig.info, rig.policy,
+        rig.steering, rig.keys, rig.channel_pointers());
     rig.start();
     thread_ = std::thread([this] {
       AssumeRole role(control_thread);

@@ -56,7 +56,9 @@ TEST_F(GmespdTest, ChecksAFileWithoutStarting) {
   const std::string example = GMESP_EXAMPLE_CONFIG;
   const Outcome good = shell(kGmespd + " --check -c " + example);
   EXPECT_EQ(good.status, 0);
-  EXPECT_EQ(good.output, example + ": ok\n");
+  EXPECT_TRUE(good.output.ends_with(example + ": ok\n")) << good.output;
+  EXPECT_NE(good.output.find(": warning: [policy] reachable is empty"), std::string::npos)
+      << good.output;
 
   const std::string file = folder_ + "/broken.toml";
   std::ofstream(file) << "role = 'pcscf'\n[workers]\ncpus = 'all'\n";
@@ -193,6 +195,35 @@ TEST_F(GmespdTest, ServesUntilItIsTerminated) {
   EXPECT_EQ(gmespd.stop(SIGTERM), 0);
   EXPECT_FALSE(std::filesystem::exists(socket_));
   EXPECT_EQ(gmespctl("status").status, 3);
+}
+
+TEST_F(GmespdTest, TakesItsPolicyFromTheFileAgain) {
+  SKIP_IF_IT_CANNOT_START();
+  const std::string file = good_config();
+  Gmespd gmespd(file);
+  gmespd.wait_for("gmespd: ready");
+  EXPECT_EQ(gmespctl("policy list").output.find("ping"), std::string::npos);
+  std::ofstream(file, std::ios::app)
+      << "[policy]\nown_prefixes = ['192.0.2.1']\nreachable = ['192.0.2.1']\n"
+         "[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\nlocal = ['192.0.2.1']\nrate = 7\n";
+  const Outcome done = gmespctl("config reload");
+  EXPECT_EQ(done.status, 0);
+  EXPECT_EQ(done.output, "1 rules in use\n");
+  const std::string list = gmespctl("policy list").output;
+  for (const char* words : {"martian_source ", "\nping ", "icmp-echo", "192.0.2.1", "\ndefault ",
+                            "own_prefixes: 192.0.2.1\n", "reachable: 192.0.2.1\n"}) {
+    EXPECT_NE(list.find(words), std::string::npos) << words << " in\n" << list;
+  }
+  std::ofstream(file, std::ios::app) << "[ims]\nt1_ms = 500\n";
+  const Outcome refused = gmespctl("config reload");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.output.find("(needs_restart)"), std::string::npos) << refused.output;
+  std::ofstream(file) << "role = 'pcscf'\n[policy]\nrule = 1\n";
+  const Outcome broken = gmespctl("config reload");
+  EXPECT_NE(broken.output.find(file + ":3:8: key 'policy.rule'"), std::string::npos)
+      << broken.output;
+  EXPECT_EQ(gmespctl("policy list").output, list) << "as before";
+  EXPECT_EQ(gmespd.stop(SIGTERM), 0);
 }
 
 TEST_F(GmespdTest, LeavesTheSocketOfAnotherAlone) {

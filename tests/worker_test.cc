@@ -436,6 +436,52 @@ TEST(Worker, ProtectsTheSecondLocalPortOfAUesSaToo) {
   EXPECT_EQ(dropped(), 0u);
 }
 
+// `config reload`: between two bursts, so that each packet meets one policy whole; what the worker
+// has answered for may be freed (ASan).
+TEST(Worker, TakesAnotherPolicyUnderTrafficAndLosesNothing) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const TestSa sa{Suite::sha1_aes_cbc, 0x1001, {kUe6, kPcscf6, kUePort, kPcscfPort}};
+  lab.command(lab.install_in(sa, SaIndex{0}), lab.owner(sa));
+  lab.settle();
+  std::unique_ptr<const Policy> in_use;
+  uint64_t passed = 0, refused = 0, verified = 0;
+  constexpr int kReloads = 500, kBurst = 40;
+  for (int reload = 0; reload < kReloads; ++reload) {
+    const bool passes = reload % 3 != 0;
+    auto next = std::make_unique<Policy>(open_policy());
+    next->rules = {{"rule", true, true, Match::udp, {{5060, 5060}}, {}, passes}};
+    for (size_t worker = 0; worker < 2; ++worker) lab.command(UsePolicy{next.get()}, worker);
+    for (uint32_t n = 0; n < kBurst; ++n) {
+      const Address ue = *parse_address("203.0.113." + std::to_string(n));
+      lab.access.feed(0, PacketBuilder().ip(ue, kPcscf4).udp(1024, 5060).frame());
+      lab.host.feed(0, PacketBuilder().ip(kPcscf4, ue).udp(5060, 1024).frame());
+    }
+    lab.access.feed(0, PacketBuilder()
+                           .udp(kUePort, kPcscfPort)
+                           .esp(sa, static_cast<uint32_t>(++verified))
+                           .frame());
+    lab.settle();
+    for (size_t worker = 0; worker < 2; ++worker) {
+      const auto answers = lab.take<PolicyInUse>(worker);
+      ASSERT_EQ(answers.size(), 1u);
+      EXPECT_EQ(answers[0].policy, next.get());
+    }
+    in_use = std::move(next);  // the one before is gone
+    (passes ? passed : refused) += 2 * kBurst;
+    EXPECT_EQ(lab.sum().rules[0].hits, 2u * kBurst) << "of this policy alone";
+    lab.host.take_sent();
+    lab.access.take_sent();
+  }
+  const Counters sum = lab.sum();
+  EXPECT_EQ(sum.bypassed_in + sum.bypassed_out, passed);
+  EXPECT_EQ(sum[Drop::policy_rule], refused);
+  EXPECT_EQ(sum.protected_in, verified);
+  lab.expect_conserved();
+}
+
 TEST(Worker, ForwardsFramesOfOtherKindsAsTheyAre) {
   const AssumeRole role(worker_thread);
   WorkerLab lab;

@@ -110,7 +110,8 @@ Engine::Engine(const Config& config, bool verbose)
       .sa = {.capacity = config_.worker.sa_capacity, .window = config_.window},
       .registrar = registrar_config(config_),
       .audit = config_.audit,
-      .tsc_hz = tsc_hz()};
+      .tsc_hz = tsc_hz(),
+      .origin = {config_.file, config_.notes}};
   control_ =
       std::make_unique<ControlThread>(control, info_, config_.policy, steering_, keys_, channels);
 }

@@ -42,6 +42,8 @@ Commands (N is decimal or 0x...; [ ] may be left out):
   sa count
   stats     [core N]       packets and IP bytes, per port, worker and total
   drops     [--explain]    every drop reason with its count
+  policy list              what is asked of cleartext, in order, with hits
+  config reload            [policy] of the file again: rules, own_prefixes, reachable
   ue register  ue ADDR pcscf ADDR impi I [impu U]... [security-client 'HEADER']
                [contact ADDR] [over H] [security-verify 'HEADER']
                [selector strict|ports-of-set]

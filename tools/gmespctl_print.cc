@@ -101,6 +101,53 @@ std::string drops(const Json& json) {
   return out + "\ntotal " + text(json, "total") + "\n";
 }
 
+std::string joined(const Json& rule, const char* key, std::string out, const char* before) {
+  if (!rule.HasMember(key)) return out;
+  const char* between = before;
+  for (const Json& element : array(rule, key).GetArray()) {
+    out.append(between).append(text(element));
+    between = ",";
+  }
+  return out;
+}
+
+// "192.0.2.0/24,2001:db8::1 port 5060,5070-5079"; "-": all.
+std::string side(const Json& rule, const char* prefixes, const char* ports) {
+  std::string out = joined(rule, prefixes, "", "");
+  out = joined(rule, ports, out, out.empty() ? "port " : " port ");
+  return out.empty() ? "-" : out;
+}
+
+std::string policy_list(const Json& json) {
+  std::vector<Row> rows{{"name", "match", "dir", "local", "remote", "rate", "per_source", "action",
+                         "hits", "limited"}};
+  for (const Json& check : array(json, "checks").GetArray()) {
+    rows.push_back({text(check, "check"), "-", text(check, "direction"), "-", "-", "-", "-", "drop",
+                    text(check, "hits"), "-"});
+  }
+  for (const Json& rule : array(json, "rules").GetArray()) {
+    rows.push_back({text(rule, "name"), text(rule, "match"), text(rule, "direction"),
+                    side(rule, "local", "local_ports"), side(rule, "remote", "remote_ports"),
+                    text(rule, "rate"), text(rule, "rate_per_source"), text(rule, "action"),
+                    text(rule, "hits"), text(rule, "limited")});
+  }
+  const Json& rest = object(json, "default");
+  rows.push_back(
+      {"default", "-", "both", "-", "-", "-", "-", text(rest, "action"), text(rest, "hits"), "-"});
+  std::string out = table(rows) + "\n";
+  for (const char* key : {"own_prefixes", "reachable"}) {
+    out.append(key).append(": ");
+    out.append(json.HasMember(key) ? joined(json, key, "", "") : "-").append("\n");
+  }
+  return out;
+}
+
+std::string reloaded(const Json& json) {
+  std::string out = text(json, "rules") + " rules in use\n";
+  for (const Json& warning : array(json, "warnings").GetArray()) out += text(warning) + "\n";
+  return out;
+}
+
 std::string sa_list(const Json& json, const Session::Page& page) {
   std::string out = table_of(array(json, "sas"),
                              {"dir", "spi", "src", "sport", "dst", "dport", "proto", "alg", "ealg",
@@ -144,6 +191,10 @@ std::string readable(Command command, const std::string& answer, const Session::
       return stats(json);
     case Command::drops:
       return drops(json);
+    case Command::policy_list:
+      return policy_list(json);
+    case Command::config_reload:
+      return reloaded(json);
     default:
       return readable_ue(command, json, page);
   }

@@ -54,8 +54,8 @@ const CommandRule& command_of(const std::vector<std::string>& words, size_t& nex
   if (rule == nullptr) {
     throw UsageError(
         "there is no such command; there are status, sa add|delete|list|show|flush|count, stats, "
-        "drops, ue register|challenge|response|ok|fail|refresh|delete|check|list|show|count|"
-        "reconcile, audit on|off|status, monitor");
+        "drops, policy list, config reload, ue register|challenge|response|ok|fail|refresh|delete|"
+        "check|list|show|count|reconcile, audit on|off|status, monitor");
   }
   return *rule;
 }

@@ -88,6 +88,7 @@ void serve(const Config& config, bool verbose) {
   Engine engine(config, verbose);
   drop_privileges();
   for (const std::string& notice : engine.notices()) spdlog::warn("{}", notice);
+  for (const std::string& warning : config.notes.warnings) spdlog::warn("{}", warning);
   engine.start_workers();
   early_stop.reset();  // from here on the control thread reads `stop`
   say_ready(config);
@@ -107,6 +108,9 @@ int run(const Options& options) {
   try {
     const Config config = options.file.empty() ? bench_defaults() : read_config(options.file);
     if (options.check) {
+      for (const std::string& warning : config.notes.warnings) {
+        std::fprintf(stderr, "%s\n", warning.c_str());
+      }
       std::printf("%s: ok\n", options.file.c_str());
       return kDone;
     }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/policy_keeper.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "control/config.h"
+#include "control/refusal.h"
+
+namespace gmesp {
+namespace {
+
+Config read_again(const std::string& file) {
+  if (file.empty()) throw Refused(Refusal::bad_configuration, "gmespd was started without a file");
+  try {
+    return read_config(file);
+  } catch (const ConfigError& error) {
+    throw Refused(Refusal::bad_configuration, error.what());
+  }
+}
+
+}  // namespace
+
+PolicyKeeper::PolicyKeeper(SaManager& sas, ConfigOrigin origin)
+    : sas_(sas), origin_(std::move(origin)), warnings_(origin_.notes.warnings) {}
+
+void PolicyKeeper::reload(Done done) {
+  Config config = read_again(origin_.file);
+  if (const auto key = key_that_needs_restart(origin_.notes, config.notes)) {
+    throw Refused(Refusal::needs_restart, *key);
+  }
+  next_.push_back({std::make_unique<const Policy>(std::move(config.policy)),
+                   std::move(config.notes.warnings), std::move(done)});
+  sas_.use_policy(*next_.back().policy, [this] { on_in_use(); });
+}
+
+// Workers take policies in the order in which they were sent: it is the first one's turn.
+void PolicyKeeper::on_in_use() {
+  Next next = std::move(next_.front());
+  next_.pop_front();
+  loaded_ = std::move(next.policy);  // frees the one before
+  warnings_ = std::move(next.warnings);
+  ++reloads_;
+  spdlog::info("policy reloaded: {} rules", loaded_->rules.size());
+  for (const std::string& warning : warnings_) spdlog::warn("{}", warning);
+  next.done();
+}
+
+}  // namespace gmesp

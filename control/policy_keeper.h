@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The policy in use, and how another takes its place under traffic (`config reload`). The file is
+// read and judged whole, as at the start; then every worker is sent the new policy and goes on with
+// it between two bursts. The old one is freed when the last worker has said so: until then somebody
+// may read it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/config_notes.h"
+#include "control/sa_manager.h"
+#include "dataplane/policy.h"
+#include "dataplane/thread_role.h"
+
+namespace gmesp {
+
+// Where the configuration came from, and what it said then.
+struct ConfigOrigin {
+  std::string file;  // empty: from nowhere, and there is nothing to read again
+  ConfigNotes notes;
+};
+
+// Goes after the workers have stopped, like SaManager.
+class PolicyKeeper {
+ public:
+  using Done = std::function<void()>;
+
+  // sas: its policy is that of the start.
+  PolicyKeeper(SaManager& sas, ConfigOrigin origin);
+  PolicyKeeper(const PolicyKeeper&) = delete;
+  PolicyKeeper& operator=(const PolicyKeeper&) = delete;
+
+  // Throws Refused, with the sentence that says what is wrong and where; nothing has changed then.
+  // done: from SaManager::poll(), when every worker uses the policy of the file.
+  void reload(Done done) ON(control_thread);
+
+  const Policy& in_use() const { return loaded_ ? *loaded_ : sas_.policy(); }
+  const std::vector<std::string>& warnings() const { return warnings_; }  // of the policy in use
+  uint64_t reloads() const { return reloads_; }
+
+ private:
+  struct Next {
+    std::unique_ptr<const Policy> policy;
+    std::vector<std::string> warnings;
+    Done done;
+  };
+  void on_in_use();
+
+  SaManager& sas_;
+  const ConfigOrigin origin_;
+  std::unique_ptr<const Policy> loaded_;  // null: the one of the start is in use
+  std::vector<std::string> warnings_;
+  std::deque<Next> next_;  // on their way to the workers, in order
+  uint64_t reloads_ = 0;
+};
+
+}  // namespace gmesp

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `config reload` and `policy list` as clients ask them: what is taken, what is refused, and that
+// nothing has changed then. Worker.* has the traffic meanwhile (worker_test.cc).
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/commands.h"
+#include "control/policy_config.h"
+#include "tests/config_file.h"
+#include "tests/control_client.h"
+#include "tests/json_answers.h"
+
+namespace gmesp {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string file_with(const std::string& rules) {
+  return kLeast + "[policy]\nown_prefixes = ['192.0.2.1']\n" + rules;
+}
+const std::string kOneRule = file_with("[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\n");
+const std::string kTwoRules = file_with(
+    "reachable = ['192.0.2.1']\n"
+    "[[policy.rule]]\nname = 'register'\nmatch = 'udp'\nlocal = ['192.0.2.0/24']\n"
+    "local_ports = [5060, '5070-5079']\nremote_ports = ['1024-65535']\nremote = ['10.0.0.0/8']\n"
+    "rate = 50\nrate_per_source = 5\n"
+    "[[policy.rule]]\nname = 'rest'\nmatch = 'any'\naction = 'drop'\ndirection = 'in'\n");
+
+struct Bench {
+  explicit Bench(const std::string& text, size_t workers = 2)
+      : file(text),
+        rig({.workers = workers}),
+        sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
+        registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
+        keeper(sas, {file.path(), read_config(file.path()).notes}),
+        commands(rig.info, rig.keys, sas, registrar, rings, keeper) {}
+
+  void submit(const std::string& command, std::string& answer) ON(control_thread) {
+    std::string record = Json({{"command", command}}).dump();
+    const size_t size = record.size();
+    record.resize(size + RequestReader::kPadding);
+    commands.handle({record.data(), size}, [&answer](const std::string& text) { answer = text; });
+  }
+  void settle() ON(control_thread) {
+    do {
+      rig.poll_workers();
+      sas.poll();
+    } while (sas.waiting());
+  }
+  Json ask(const std::string& command) ON(control_thread) {
+    std::string answer;
+    submit(command, answer);
+    settle();
+    return Json::parse(answer);
+  }
+
+  ConfigFile file;
+  ControlRig rig;
+  SaManager sas;
+  Registrar registrar;
+  RingServer rings{-1, registrar, Role::pcscf};
+  PolicyKeeper keeper;
+  Commands commands;
+};
+
+TEST(ConfigReload, PutsTheRulesOfTheFileInThePlaceOfThoseInUse) {
+  const AssumeRole role(control_thread);
+  Bench bench(kOneRule);
+  EXPECT_EQ(bench.ask("config reload")["rules"], 1);
+  const Json one = bench.ask("policy list");
+  ASSERT_EQ(one["rules"].size(), 1u);
+  EXPECT_EQ(one["rules"][0]["name"], "ping");
+  EXPECT_EQ(one["own_prefixes"], Json({"192.0.2.1"}));
+  EXPECT_FALSE(one.contains("reachable"));
+
+  bench.file.write(kTwoRules);
+  const Json done = bench.ask("config reload");
+  EXPECT_EQ(done["done"], "reloaded");
+  EXPECT_EQ(done["rules"], 2);
+  EXPECT_TRUE(done["warnings"].empty());
+  const Json two = bench.ask("policy list");
+  const Json expected = {{"name", "register"},
+                         {"match", "udp"},
+                         {"direction", "both"},
+                         {"local", {"192.0.2.0/24"}},
+                         {"remote", {"10.0.0.0/8"}},
+                         {"local_ports", {"5060", "5070-5079"}},
+                         {"remote_ports", {"1024-65535"}},
+                         {"rate", 50},
+                         {"rate_per_source", 5},
+                         {"action", "pass"},
+                         {"hits", 0},
+                         {"limited", 0}};
+  EXPECT_EQ(two["rules"][0], expected);
+  EXPECT_EQ(two["rules"][1]["direction"], "in");
+  EXPECT_EQ(two["rules"][1]["action"], "drop");
+  EXPECT_EQ(two["reachable"], Json({"192.0.2.1"}));
+  EXPECT_EQ(two["reloads"], 2);
+}
+
+TEST(ConfigReload, RefusesAFileThatIsNotAcceptedAndChangesNothing) {
+  const AssumeRole role(control_thread);
+  Bench bench(kOneRule);
+  bench.ask("config reload");
+  const Json before = bench.ask("policy list");
+  for (const std::string& bad :
+       {kTwoRules + "local_ports = ['x']\n", kTwoRules + "nonsense", std::string(),
+        kTwoRules + "[[policy.rule]]\nname = 'rest'\nmatch = 'tcp'\n"}) {
+    bench.file.write(bad);
+    const Json refused = bench.ask("config reload");
+    EXPECT_EQ(refused["code"], refusal_info(Refusal::bad_configuration).code);
+    EXPECT_NE(refused["error"].get<std::string>().find(bench.file.path() + ":"), std::string::npos)
+        << refused;
+    EXPECT_EQ(bench.ask("policy list"), before);
+  }
+  unlink(bench.file.path().c_str());
+  EXPECT_EQ(bench.ask("config reload")["code"], "bad_configuration");
+  EXPECT_EQ(bench.ask("policy list"), before);
+  bench.file.write(kTwoRules);
+  EXPECT_EQ(bench.ask("config reload")["done"], "reloaded") << "a refusal is not for ever";
+}
+
+TEST(ConfigReload, RefusesWhatNeedsARestartByItsName) {
+  const AssumeRole role(control_thread);
+  Bench bench(kOneRule);
+  bench.ask("config reload");
+  const Json before = bench.ask("policy list");
+  bench.file.write(kTwoRules + "[sa]\ncapacity = 17\n");
+  const Json refused = bench.ask("config reload");
+  EXPECT_EQ(refused["code"], refusal_info(Refusal::needs_restart).code);
+  EXPECT_TRUE(refused["error"].get<std::string>().ends_with(": sa.capacity")) << refused;
+  EXPECT_EQ(bench.ask("policy list"), before);
+}
+
+TEST(ConfigReload, IsRefusedWhereThereIsNoFile) {
+  const AssumeRole role(control_thread);
+  ControlRig rig;
+  SaManager sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers());
+  PolicyKeeper keeper(sas, {});
+  try {
+    keeper.reload([] { ADD_FAILURE() << "reloaded from nowhere"; });
+    ADD_FAILURE() << "not refused";
+  } catch (const Refused& refused) {
+    EXPECT_EQ(refused.refusal(), Refusal::bad_configuration);
+  }
+}
+
+// Answered when the last worker uses it, each of several in its turn; a policy is freed when nobody
+// reads it (ASan would see one freed too early, LeakSanitizer one that is not).
+TEST(ConfigReload, IsAnsweredWhenEveryWorkerUsesIt) {
+  const AssumeRole role(control_thread);
+  Bench bench(kOneRule, 3);
+  std::array<std::string, 3> answers;
+  bench.submit("config reload", answers[0]);
+  bench.file.write(kTwoRules);
+  bench.submit("config reload", answers[1]);
+  bench.submit("config reload", answers[2]);
+  {
+    const AssumeRole as_worker(worker_thread);
+    for (const size_t worker : {2u, 0u}) bench.rig.workers[worker]->poll();
+  }
+  bench.sas.poll();
+  EXPECT_TRUE(bench.sas.waiting());
+  for (const std::string& answer : answers) EXPECT_EQ(answer, "") << "worker 1 has not";
+  EXPECT_EQ(bench.keeper.reloads(), 0u);
+  bench.settle();
+  EXPECT_EQ(Json::parse(answers[0])["rules"], 1);
+  EXPECT_EQ(Json::parse(answers[1])["rules"], 2);
+  EXPECT_EQ(Json::parse(answers[2])["done"], "reloaded");
+  EXPECT_EQ(bench.keeper.in_use().rules.size(), 2u);
+}
+
+TEST(ConfigReload, TellsWarningsInItsAnswerAndInStatus) {
+  const AssumeRole role(control_thread);
+  Bench bench(kTwoRules);
+  const auto of_policy = [&]() {
+    const AssumeRole control(control_thread);
+    size_t count = 0;
+    const Json status = bench.ask("status");
+    for (const Json& warning : status["warnings"]) count += warning["code"] == "policy";
+    return count;
+  };
+  EXPECT_EQ(of_policy(), 0u);
+  bench.file.write(kOneRule);
+  const Json done = bench.ask("config reload");
+  ASSERT_EQ(done["warnings"].size(), 1u);
+  EXPECT_NE(done["warnings"][0].get<std::string>().find("reachable is empty"), std::string::npos);
+  EXPECT_EQ(of_policy(), 1u);
+}
+
+// 64 rules with the longest names, as many prefixes and ports as there may be, all counters full.
+TEST(PolicyList, FitsOneRecordHoweverLongItIs) {
+  const AssumeRole role(control_thread);
+  std::string text = kLeast + "[policy]\nown_prefixes = [";
+  const std::string prefix = "'1111:2222:3333:4444:5555:6666:7777:8000/113', ";
+  for (size_t i = 0; i < kMaxPrefixes / 2; ++i) text += prefix;
+  text += "]\n";
+  for (size_t i = 0; i < kMaxPolicyRules; ++i) {
+    std::string name = std::to_string(i) + std::string(kMaxRuleNameBytes, '"');
+    name.resize(kMaxRuleNameBytes);
+    text += "[[policy.rule]]\nname = '" + name + "'\nmatch = 'udp'\nremote = [" + prefix + prefix +
+            "]\nrate = 10000000\nrate_per_source = 10000000\nlocal_ports = [" +
+            std::to_string(10000 + i) + "]\nremote_ports = [";
+    for (size_t n = 1; n < kMaxPortRanges / kMaxPolicyRules; ++n) text += "'10000-65535', ";
+    text += "]\n";
+  }
+  Bench bench(text, 1);
+  const Json done = bench.ask("config reload");
+  ASSERT_EQ(done["rules"], kMaxPolicyRules) << done;
+  Counters counters;
+  std::memset(static_cast<void*>(&counters), 0xff, sizeof counters);
+  bench.rig.channels[0]->counters.publish(counters);
+  std::string answer;
+  bench.submit("policy list", answer);
+  EXPECT_LE(answer.size(), kMaxRecordBytes);
+  const Json list = Json::parse(answer);
+  EXPECT_EQ(list["rules"].size(), kMaxPolicyRules);
+  EXPECT_EQ(list["rules"][63]["hits"], UINT64_MAX);
+}
+
+TEST(PolicyList, HasEveryKeyInTheReadme) {
+  const AssumeRole role(control_thread);
+  std::stringstream readme;
+  readme << std::ifstream(GMESP_CONTROL_README).rdbuf();
+  Bench bench(kTwoRules);
+  std::set<std::string> words;
+  collect_keys(bench.ask("config reload"), words);
+  collect_keys(bench.ask("policy list"), words);
+  EXPECT_GT(words.size(), 20u);
+  for (const std::string& word : words) {
+    EXPECT_NE(readme.str().find("`" + word + "`"), std::string::npos) << word;
+  }
+}
+
+// Threads as they are: workers that run, clients that ask at once, a file that changes (for TSan).
+TEST(ConfigReload, ServesClientsThatAllAskAtOnce) {
+  const ConfigFile file(kOneRule);
+  const std::string socket = socket_path("reload.sock");
+  RunningControl running(socket, {.workers = 2}, nullptr,
+                         {file.path(), read_config(file.path()).notes});
+  std::vector<std::thread> clients;
+  std::atomic<size_t> reloaded = 0;
+  for (int client = 0; client < 4; ++client) {
+    clients.emplace_back([&] {
+      ControlClient control(socket);
+      for (int i = 0; i < 50; ++i) {
+        reloaded += control.ask(R"({"command":"config reload"})")["done"] == "reloaded";
+        EXPECT_GE(control.ask(R"({"command":"policy list"})")["rules"].size(), 1u);
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(reloaded, 200u);
+  EXPECT_EQ(ControlClient(socket).ask(R"({"command":"policy list"})")["reloads"], 200);
+}
+
+}  // namespace
+}  // namespace gmesp
