@@ -148,6 +148,16 @@ void write_counters(JsonWriter& json, const Counters& counters) {
   json.field("polls", counters.polls).field("polls_empty", counters.polls_empty);
 }
 
+// In the total alone: 64 workers' would not fit one record. One worker's: by asking for its core.
+void write_made_packets(JsonWriter& json, const Counters& counters) {
+  json.field("fragments_held", counters.fragments_held);
+  json.field("fragments_joined", counters.fragments_joined);
+  json.field("datagrams_joined", counters.datagrams_joined);
+  json.field("packets_fragmented", counters.packets_fragmented);
+  json.field("fragments_made", counters.fragments_made);
+  json.field("answers_made", counters.answers_made);
+}
+
 }  // namespace
 
 Counters sum_of_workers(const SaManager& sas) {
@@ -226,6 +236,7 @@ std::string stats_answer(const EngineInfo& info, const SaManager& sas,
   if (!found) throw Refused(Refusal::no_such_core);
   json.start_object("total");
   write_counters(json, total);
+  write_made_packets(json, total);
   json.end_object();
   return json.finish();
 }

@@ -6,13 +6,15 @@ The same program serves both ends of a conversation: as init of the user-mode-li
 orders come over its serial line) and as a child in a network namespace (over stdin and stdout).
 
   {"op": "run", "argv"}                   -> {"status", "out", "err"} of a program
-  {"op": "serve", "proto", "addr", "port"} -> {}; from now on echoes whatever comes there
+  {"op": "serve", "proto", "addr", "port"} -> {}; from now on echoes whatever comes there,
+                                             with "digest" (udp) SHA-256 of it
   {"op": "exchange", "proto", "from": [addr, port], "to": [addr, port], "seed", "seconds",
-   "sizes" (udp) or "bytes" (tcp)}        -> {"bytes": how many came back unchanged}
+   "sizes" (udp; "digest") or "bytes" (tcp)} -> {"bytes": how many came back unchanged}
 
 An order that fails answers {"error": "why"}.
 """
 
+import hashlib
 import json
 import os
 import random
@@ -35,10 +37,14 @@ def bound_socket(proto, local):
     return sock
 
 
-def echo_datagrams(sock):
+def digest(data):
+    return hashlib.sha256(data).digest()
+
+
+def echo_datagrams(sock, answer):
     while True:
         data, sender = sock.recvfrom(65535)
-        sock.sendto(data, sender)
+        sock.sendto(answer(data), sender)
 
 
 def echo_stream(connection):
@@ -53,21 +59,26 @@ def echo_connections(listener):
         threading.Thread(target=echo_stream, args=(connection,), daemon=True).start()
 
 
+def answer_of(order):
+    """Datagrams come back as they are, or, where only one direction is long, as their digest."""
+    return digest if order.get("digest") else bytes
+
+
 def serve(order):
     sock = bound_socket(order["proto"], (order["addr"], order["port"]))
-    loop = echo_datagrams
+    loop, arguments = echo_datagrams, (sock, answer_of(order))
     if order["proto"] == "tcp":
         sock.listen(16)
-        loop = echo_connections
-    threading.Thread(target=loop, args=(sock,), daemon=True).start()
+        loop, arguments = echo_connections, (sock,)
+    threading.Thread(target=loop, args=arguments, daemon=True).start()
     return {}
 
 
-def exchange_datagrams(sock, noise, sizes):
+def exchange_datagrams(sock, noise, sizes, answer):
     for size in sizes:
         sent = noise.randbytes(size)
         sock.send(sent)
-        if sock.recv(65535) != sent:
+        if sock.recv(65535) != answer(sent):
             raise ValueError(f"the echo of a datagram of {size} bytes differs")
     return sum(sizes)
 
@@ -103,7 +114,7 @@ def exchange(order):
         sock.connect(tuple(order["to"]))
         if order["proto"] == "tcp":
             return {"bytes": exchange_stream(sock, noise, order["bytes"])}
-        return {"bytes": exchange_datagrams(sock, noise, order["sizes"])}
+        return {"bytes": exchange_datagrams(sock, noise, order["sizes"], answer_of(order))}
 
 
 def run(order):

@@ -8,10 +8,12 @@ what must not pass."""
 import dataclasses
 import itertools
 
-from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP, IPOption_Router_Alert
-from scapy.layers.inet6 import (IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, PadN, RouterAlert)
+from scapy.layers.inet import (IP, TCP, UDP, IPOption_NOP, IPOption_Router_Alert, defragment)
+from scapy.layers.inet6 import (IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
+                                PadN, RouterAlert, defragment6)
 from scapy.layers.ipsec import ESP
 from scapy.layers.l2 import Dot1Q, Ether
+from scapy.plist import PacketList
 
 import lab
 import raw
@@ -152,6 +154,55 @@ def check_outbound(flow, shape, ends):
                            "Ethernet header")
 
 
+def receive_datagram(ends, mtu):
+    """The next datagram of the access port, put together by scapy, and its fragments; each of them
+    no longer than the MTU."""
+    fragments = []
+    while True:
+        frame = ends.ue.receive(ARRIVAL_SECONDS)
+        report.check(frame is not None, f"nothing came behind {len(fragments)} fragments")
+        packet = network_packet(frame)
+        report.check(len(bytes(packet)) <= mtu, f"{len(bytes(packet))} bytes over MTU {mtu}")
+        part = packet.getlayer(IPv6ExtHdrFragment)
+        offset, more = ((packet.frag, bool(packet.flags.MF)) if isinstance(packet, IP) else
+                        (part.offset, bool(part.m)) if part else (0, False))
+        fragments.append(packet)
+        if not more:
+            break
+    if offset == 0:
+        return packet, fragments
+    if isinstance(packet, IP):
+        report.check(not any(fragment.flags.DF for fragment in fragments), "DF in a fragment")
+        (whole,) = defragment(PacketList(fragments))
+    else:
+        whole = defragment6(PacketList(fragments))
+    return whole.__class__(bytes(whole)), fragments
+
+
+def same_but_identification(opened, plain):
+    """What a datagram says, wherever it was cut."""
+    if isinstance(opened, IP):
+        opened, plain = opened.copy(), plain.copy()
+        for packet in (opened, plain):
+            packet.id, packet.flags = 0, 0
+            del packet.chksum
+    report.check_equal(bytes(opened), bytes(plain), "opened")
+
+
+def check_too_long(flow, ends):
+    """As ESP longer than the access MTU: in fragments, whatever DF says (RFC 4303 section 3.3.4)."""
+    ends.drain()
+    packet = plain_packet(flow.outbound, "plain", 1500 - len(bytes(plain_packet(
+        flow.outbound, "plain", 0))))
+    ends.core.send(link(False, "plain") / packet)
+    whole, fragments = receive_datagram(ends, 1500)
+    report.check_equal(len(fragments), 2, "fragments")
+    expected, flow.received = flow.received + 1, flow.received + 1
+    report.check_equal((whole[ESP].spi, whole[ESP].seq), (flow.outbound.spi, expected),
+                       "SPI, number")
+    same_but_identification(scapy_esp.esp_sa(flow.outbound).decrypt(whole), packet)
+
+
 def check_syn(flow, ends):
     """The MSS that either end offers is lowered so that a full segment fits as ESP."""
     fits = esp_mss(flow)
@@ -227,11 +278,6 @@ def run_refused_outbound(results, bed, flow, ends):
     with results.case(f"scapy out: {flow.name}: protected port without SA is dropped"):
         expect_drop(bed, lambda: ends.core.send(link(False, "plain") / stray), ends.ue,
                     "cleartext_on_protected_port")
-    long = plain_packet(flow.outbound, "plain", 1500 - len(bytes(plain_packet(
-        flow.outbound, "plain", 0))))
-    with results.case(f"scapy out: {flow.name}: too long for the access MTU as ESP is dropped"):
-        expect_drop(bed, lambda: ends.core.send(link(False, "plain") / long), ends.ue,
-                    "packet_too_big")
     broken = plain_packet(flow.outbound, "plain", 100)
     broken.lastlayer().load = b"x" + bytes(99)  # its checksum is that of other bytes
     with results.case(f"scapy out: {flow.name}: wrong checksum is dropped"):
@@ -250,6 +296,8 @@ def run_cases(results):
                     check_inbound(flow, shape, ends)
                 with results.case(f"scapy out: {flow.name} {shape}"):
                     check_outbound(flow, shape, ends)
+            with results.case(f"scapy out: {flow.name} too long for the access MTU as ESP"):
+                check_too_long(flow, ends)
             if flow.proto == "tcp":
                 with results.case(f"scapy: {flow.name} SYN: MSS clamped both ways"):
                     check_syn(flow, ends)
