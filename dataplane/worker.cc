@@ -73,6 +73,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
       drops_(counters_, channel.audit, config.path.tsc_hz),
       access_(access),
       host_(host),
+      multi_buffer_(config.instruction_set),
       sad_(config.sa_capacity),
       spd_(config.sa_capacity, random_seed()),
       protected_ports_(policy, mesh.learned_ports()),

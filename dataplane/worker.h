@@ -40,6 +40,7 @@ struct WorkerConfig {
   PathConfig path;
   Idle idle = Idle::poll;
   AuditSetting audit;  // from the first packet on, until SetAudit
+  InstructionSet instruction_set = InstructionSet::best;  // that of the KeyStore
 };
 
 // On cache lines of its own: everything in it is written for every packet, and what malloc puts

@@ -100,6 +100,7 @@ PathLoad::PathLoad(const Tables& tables)
       mesh_(tables.workers),
       inbound_(context(), sad_),
       outbound_(context()) {
+  drops_.set_audit({kAuditableReasons, 10});  // as gmespd does by default
   choose_ues();
   install_sas();
 }

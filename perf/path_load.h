@@ -13,6 +13,7 @@
 
 #include "crypto/key_store.h"
 #include "crypto/multi_buffer.h"
+#include "dataplane/audit.h"
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
 #include "perf/dpdk/packet_source.h"
@@ -89,7 +90,8 @@ class PathLoad {
   Steering steering_;
   SteeringMesh mesh_;
   ProtectedPorts ports_{policy_, mesh_.learned_ports()};
-  Drops drops_{counters_};
+  AuditRing audit_ring_;  // nobody empties it
+  Drops drops_{counters_, audit_ring_, 1'000'000'000};
   Steerer steerer_{tables_.worker, steering_, mesh_, drops_};
   RateLimits limits_{1'000'000'000, 1, {1, 2}};
   Cleartext cleartext_{policy_, ports_, spd_, steerer_, limits_, counters_};

@@ -18,6 +18,7 @@
 #include "dataplane/wire.h"
 #include "perf/bench_main.h"
 #include "perf/dpdk/arriving_packets.h"
+#include "perf/hostile_packets.h"
 #include "perf/path_load.h"
 
 namespace gmesp {
@@ -30,63 +31,7 @@ constexpr size_t kRings = 300;
 // A replay comes later than its original: with a million SAs, when the caches have forgotten the
 // SA (131,000 others, 64 MB, came in between).
 constexpr size_t kReplayLag = 128;  // rings
-constexpr size_t kIpOffset = sizeof(EthernetHeader);
-constexpr size_t kEspOffset = kIpOffset + sizeof(Ipv6Header);
-constexpr double kLimit = 0.25;  // of a good packet
-
-template <typename Header>
-Header& header(Frame& frame, size_t offset) {
-  return *reinterpret_cast<Header*>(frame.data() + offset);
-}
-
-void set_spi(Frame& frame, uint32_t spi) { header<EspHeader>(frame, kEspOffset).spi = Be32(spi); }
-
-// From the UE, in clear, to this port.
-void make_cleartext(Frame& frame, uint16_t port) {
-  auto& ip = header<Ipv6Header>(frame, kIpOffset);
-  ip.next_header = Protocol::udp;
-  std::swap(ip.source, ip.destination);
-  const auto bytes = static_cast<uint16_t>(frame.size() - kEspOffset);
-  header<UdpHeader>(frame, kEspOffset) = {Be16(5062), Be16(port), Be16(bytes), Be16(0)};
-}
-
-void make_spoofed(Frame& frame) {  // our own address as the source
-  header<Ipv6Header>(frame, kIpOffset).next_header = Protocol::udp;
-}
-
-enum class From : uint8_t { new_ring, good_ring, old_ring };
-
-struct Kind {
-  const char* name;
-  Drop drop;
-  From from;  // what is spoiled; an SA's first packet in a while must meet a cold SA
-  void (*spoil)(Frame&);
-};
-
-// In this order: a packet with a bad ICV leaves its number free, and only what came before can be
-// a replay.
-constexpr size_t kGood = 0;
-constexpr size_t kBadIcv = 1;
-constexpr std::array<Kind, 10> kKinds = {{
-    {"good", Drop::kCount, From::good_ring, [](Frame&) {}},
-    {"bad_icv", Drop::icv_mismatch, From::new_ring, [](Frame& f) { f.back() ^= 1; }},
-    {"replayed", Drop::replayed, From::old_ring, [](Frame&) {}},
-    {"unknown_spi", Drop::unknown_spi, From::good_ring,
-     [](Frame& f) {
-       const uint32_t spi = header<EspHeader>(f, kEspOffset).spi.host();
-       set_spi(f, spi * 2654435761u | 0x80000000);  // any number; ours are below (INT-23)
-     }},
-    {"reserved_spi", Drop::reserved_spi, From::good_ring, [](Frame& f) { set_spi(f, 255); }},
-    {"runt", Drop::runt, From::good_ring,
-     [](Frame& f) { f.resize(kIpOffset + sizeof(Ipv6Header) / 2); }},
-    {"fragment", Drop::fragment, From::good_ring,
-     [](Frame& f) { header<Ipv6Header>(f, kIpOffset).next_header = Protocol::fragment; }},
-    {"cleartext_to_protected_port", Drop::cleartext_on_protected_port, From::good_ring,
-     [](Frame& f) { make_cleartext(f, 5063); }},
-    {"cleartext_without_rule", Drop::policy_default, From::good_ring,
-     [](Frame& f) { make_cleartext(f, 9999); }},
-    {"spoofed_source", Drop::spoofed_source, From::good_ring, make_spoofed},
-}};
+constexpr double kLimit = 0.25;     // of a good packet
 
 // Every packet of a ring has the same fate, or the figure is of something else.
 void check(const Kind& kind, const Counters& before, const Counters& after) {

@@ -336,7 +336,7 @@ TEST(Config, EveryWrongPolicyIsNamedWithItsPlace) {
 // ESP-21: switched by the administrator, by default as RFC 4303 lists it.
 TEST(Config, AuditsWhatTheStandardsNameUnlessToldOtherwise) {
   const auto audit_of = [](const std::string& table) {
-    const Config config = read(kLeast + table);
+    const Config config = read_text(kLeast + table);
     EXPECT_EQ(config.worker.audit.reasons, config.audit.setting().reasons);
     EXPECT_EQ(config.worker.audit.per_second, config.audit.per_second);
     return config.audit;
@@ -359,7 +359,7 @@ TEST(Config, EveryWrongValueOfAuditIsNamedWithItsPlace) {
       "a list of drop reasons, as `gmespctl drops` names them: [\"unknown_spi\"]";
   const Refused rows[] = {
       {"[audit]\nenabled = 'yes'\n", "7:11: key 'audit.enabled': expected true or false"},
-      {"[audit]\nper_second = 0\n", "7:14: key 'audit.per_second': expected a number 1..10000"},
+      {"[audit]\nper_second = 0\n", "7:14: key 'audit.per_second': expected a whole number 1..10000"},
       {"[audit]\nreasons = 'runt'\n", "7:11: key 'audit.reasons': expected " + reasons},
       {"[audit]\nreasons = ['runt', 'rnt']\n", "7:20: key 'audit.reasons': expected " + reasons},
       {"[audit]\nreasons = [1]\n", "7:12: key 'audit.reasons': expected " + reasons},

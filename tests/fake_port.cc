@@ -31,6 +31,12 @@ namespace {
 
 std::atomic<size_t> live{0};
 
+thread_local int inside = 0;
+struct Inside {
+  Inside() { ++inside; }
+  ~Inside() { --inside; }
+};
+
 struct Received {
   std::vector<uint8_t> frame;
   DeviceFindings findings;
@@ -64,6 +70,8 @@ std::vector<uint8_t> frame_of(const Packet& packet) {
   return {packet.data, packet.data + packet.length};
 }
 
+bool inside_fake_port() { return inside != 0; }
+
 size_t live_packets() { return live.load(std::memory_order_relaxed); }
 
 void release(Packet& packet) {
@@ -84,6 +92,7 @@ PacketPool::PacketPool(const PacketPoolConfig& config) : bytes_(config.bytes) {
 PacketPool::~PacketPool() { delete reinterpret_cast<FakePool*>(pool_); }
 
 bool PacketPool::allocate(Packet& packet, size_t bytes) {
+  const Inside device;
   auto& pool = *reinterpret_cast<FakePool*>(pool_);
   if (bytes > bytes_ || pool.out == pool.packets) return false;
   packet = make_packet(std::vector<uint8_t>(bytes, 0xee));
@@ -97,6 +106,7 @@ bool PacketPool::owns(const Packet& packet) const {
 }
 
 size_t Port::receive(Burst& burst, Drops&, PortCounters& port) {
+  const Inside device;
   if (!can_receive_) return 0;
   auto& frames = registry[id_].received[queue_];
   while (burst.room() > 0 && !frames.empty()) {
@@ -108,6 +118,7 @@ size_t Port::receive(Burst& burst, Drops&, PortCounters& port) {
 }
 
 void Port::transmit(Burst& burst, Drops&, PortCounters& port) {
+  const Inside device;
   if (!burst.empty() && !can_transmit_) throw std::logic_error("transmit without a queue");
   for (Packet& packet : burst) {
     registry[id_].sent[queue_].push_back(frame_of(packet));

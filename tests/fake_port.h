@@ -27,6 +27,9 @@ std::vector<uint8_t> frame_of(const Packet& packet);
 // Made and not yet released, in the whole process.
 size_t live_packets();
 
+// Within receive() and the like, which allocate as no device does.
+bool inside_fake_port();
+
 // A device with queues that a test fills and empties; not while a worker's thread polls them.
 class FakeDevice {
  public:

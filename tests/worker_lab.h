@@ -22,6 +22,8 @@ class WorkerLab {
     size_t sa_capacity = 64;
     Policy policy = open_policy();
     Idle idle = Idle::poll;
+    InstructionSet instruction_set = InstructionSet::best;
+    AuditSetting audit = {};
   };
 
   explicit WorkerLab(const Shape& shape)
@@ -29,7 +31,7 @@ class WorkerLab {
         steering(shape.workers),
         access(shape.queues, shape.queues),
         host(shape.queues, shape.queues),
-        keys(2 * shape.workers * shape.sa_capacity),
+        keys(2 * shape.workers * shape.sa_capacity, shape.instruction_set),
         mesh_(shape.workers) {
     for (size_t i = 0; i < shape.workers; ++i) {
       channels.push_back(std::make_unique<WorkerChannel>());
@@ -37,6 +39,8 @@ class WorkerLab {
       config.number = i;
       config.sa_capacity = shape.sa_capacity;
       config.idle = shape.idle;
+      config.instruction_set = shape.instruction_set;
+      config.audit = shape.audit;
       workers.push_back(std::make_unique<Worker>(config, access.port(i), host.port(i), pools_, keys,
                                                  policy_, steering, mesh_, *channels[i]));
     }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Packets that the inbound path refuses, made of good ones of PathLoad (IPv6): for reject_bench and
+// flood_bench.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "dataplane/counters.h"
+#include "dataplane/wire.h"
+#include "perf/path_load.h"
+
+namespace gmesp {
+
+inline constexpr size_t kIpOffset = sizeof(EthernetHeader);
+inline constexpr size_t kEspOffset = kIpOffset + sizeof(Ipv6Header);
+
+template <typename Header>
+Header& header_at(PathLoad::Frame& frame, size_t offset) {
+  return *reinterpret_cast<Header*>(frame.data() + offset);
+}
+
+inline void set_spi(PathLoad::Frame& frame, uint32_t spi) {
+  header_at<EspHeader>(frame, kEspOffset).spi = Be32(spi);
+}
+
+// From the UE, in clear, to this port.
+inline void make_cleartext(PathLoad::Frame& frame, uint16_t port) {
+  auto& ip = header_at<Ipv6Header>(frame, kIpOffset);
+  ip.next_header = Protocol::udp;
+  std::swap(ip.source, ip.destination);
+  const auto bytes = static_cast<uint16_t>(frame.size() - kEspOffset);
+  header_at<UdpHeader>(frame, kEspOffset) = {Be16(5062), Be16(port), Be16(bytes), Be16(0)};
+}
+
+inline void make_spoofed(PathLoad::Frame& frame) {  // our own address as the source
+  header_at<Ipv6Header>(frame, kIpOffset).next_header = Protocol::udp;
+}
+
+enum class From : uint8_t { new_ring, good_ring, old_ring };
+
+struct Kind {
+  const char* name;
+  Drop drop;
+  From from;  // what is spoiled; an SA's first packet in a while must meet a cold SA
+  void (*spoil)(PathLoad::Frame&);
+};
+
+// In this order: a packet with a bad ICV leaves its number free, and only what came before can be
+// a replay.
+inline constexpr size_t kGood = 0;
+inline constexpr size_t kBadIcv = 1;
+inline constexpr std::array<Kind, 10> kKinds = {{
+    {"good", Drop::kCount, From::good_ring, [](PathLoad::Frame&) {}},
+    {"bad_icv", Drop::icv_mismatch, From::new_ring, [](PathLoad::Frame& f) { f.back() ^= 1; }},
+    {"replayed", Drop::replayed, From::old_ring, [](PathLoad::Frame&) {}},
+    {"unknown_spi", Drop::unknown_spi, From::good_ring,
+     [](PathLoad::Frame& f) {
+       const uint32_t spi = header_at<EspHeader>(f, kEspOffset).spi.host();
+       set_spi(f, spi * 2654435761u | 0x80000000);  // any number; ours are below (INT-23)
+     }},
+    {"reserved_spi", Drop::reserved_spi, From::good_ring,
+     [](PathLoad::Frame& f) { set_spi(f, 255); }},
+    {"runt", Drop::runt, From::good_ring,
+     [](PathLoad::Frame& f) { f.resize(kIpOffset + sizeof(Ipv6Header) / 2); }},
+    {"fragment", Drop::fragment, From::good_ring,
+     [](PathLoad::Frame& f) {
+       header_at<Ipv6Header>(f, kIpOffset).next_header = Protocol::fragment;
+     }},
+    {"cleartext_to_protected_port", Drop::cleartext_on_protected_port, From::good_ring,
+     [](PathLoad::Frame& f) { make_cleartext(f, 5063); }},
+    {"cleartext_without_rule", Drop::policy_default, From::good_ring,
+     [](PathLoad::Frame& f) { make_cleartext(f, 9999); }},
+    {"spoofed_source", Drop::spoofed_source, From::good_ring, make_spoofed},
+}};
+
+}  // namespace gmesp

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Floods of hostile packets among good ones (LESSONS 4, DESIGN 7): below capacity not one good
+// packet is lost, nothing is allocated, nothing is written, and the counters say what happened.
+// glibc only, as apart_test.cc; not for sanitizers.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+
+#include "tests/worker_lab.h"
+
+extern "C" {
+void* __libc_malloc(size_t bytes);
+void* __libc_calloc(size_t count, size_t bytes);
+void* __libc_realloc(void* block, size_t bytes);
+void* __libc_memalign(size_t alignment, size_t bytes);
+}
+
+namespace gmesp {
+namespace {
+
+bool counting = false;
+size_t allocations = 0;
+void* counted(void* block) {
+  if (counting && !inside_fake_port()) ++allocations;
+  return block;
+}
+
+}  // namespace
+}  // namespace gmesp
+
+extern "C" {
+void* malloc(size_t bytes) { return gmesp::counted(__libc_malloc(bytes)); }
+void* calloc(size_t count, size_t bytes) { return gmesp::counted(__libc_calloc(count, bytes)); }
+void* realloc(void* block, size_t bytes) { return gmesp::counted(__libc_realloc(block, bytes)); }
+void* memalign(size_t alignment, size_t bytes) {
+  return gmesp::counted(__libc_memalign(alignment, bytes));
+}
+void* aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
+int posix_memalign(void** block, size_t alignment, size_t bytes) {
+  *block = memalign(alignment, bytes);
+  return *block == nullptr ? 12 : 0;  // ENOMEM
+}
+}
+
+namespace gmesp {
+namespace {
+
+constexpr uint32_t kUes = 16;
+constexpr uint16_t kSipPort = 5060;
+
+// What the process writes to its standard streams meanwhile.
+class Written {
+ public:
+  Written() : file_(memfd_create("written", 0)) {
+    for (const int fd : {1, 2}) {
+      saved_[fd - 1] = dup(fd);
+      dup2(file_, fd);
+    }
+  }
+  ~Written() { end(); }
+  off_t end() {
+    if (file_ < 0) return 0;
+    for (const int fd : {1, 2}) {
+      dup2(saved_[fd - 1], fd);
+      close(saved_[fd - 1]);
+    }
+    const off_t bytes = lseek(file_, 0, SEEK_END);
+    close(file_);
+    file_ = -1;
+    return bytes;
+  }
+
+ private:
+  int file_;
+  int saved_[2];
+};
+
+Address stranger(uint32_t number) {
+  Address address = *parse_address("2001:db8:bad::");
+  for (size_t i = 0; i < 4; ++i) address.bytes[12 + i] = static_cast<uint8_t>(number >> 8 * i);
+  return address;
+}
+
+struct Ue {
+  TestSa in;
+  TestSa out;
+  PacketBuilder request(uint32_t number) const {
+    return PacketBuilder()
+        .ip(in.selector.source, in.selector.destination)
+        .udp(kUePort, kPcscfPort)
+        .payload(number * 37 % 900);
+  }
+  PacketBuilder answer(uint32_t number) const {
+    return PacketBuilder()
+        .ip(out.selector.source, out.selector.destination)
+        .udp(kPcscfPort, kUePort)
+        .payload(number * 53 % 900);
+  }
+};
+
+// Every suite, both families.
+Ue ue(uint32_t number) {
+  const bool v4 = number % 4 == 3;
+  Address address = v4 ? kUe4 : kUe6;
+  address.bytes[15] = static_cast<uint8_t>(100 + number);
+  const Address& pcscf = v4 ? kPcscf4 : kPcscf6;
+  const Suite suite = kSuites[number % kSuiteCount].suite;
+  return {{suite, 0x1000 + number, {address, pcscf, kUePort, kPcscfPort}},
+          {suite, 0x2000 + number, {pcscf, address, kPcscfPort, kUePort}}};
+}
+
+// `live`: an SA that good traffic uses meanwhile.
+struct Flood {
+  const char* name;
+  Drop drop;  // kCount: whatever the reason, all are dropped
+  std::function<Frame(uint32_t number, const Ue& live)> frame;
+};
+
+PacketBuilder from_stranger(uint32_t number) {
+  return PacketBuilder().ip(stranger(number), kPcscf6).udp(1024, 9999).payload(60);
+}
+
+Frame forged(uint32_t number, const Ue& live) {
+  Frame frame = live.request(number).esp(live.in, 0x40000000 + number).frame();
+  frame.back() ^= 1;
+  return frame;
+}
+
+const Flood kFloods[] = {
+    {"bad_icv_on_a_live_spi", Drop::icv_mismatch, forged},
+    {"unknown_spis", Drop::unknown_spi,
+     [](uint32_t number, const Ue& live) {
+       TestSa sa = live.in;
+       sa.spi = 0x80000000 + number;
+       return from_stranger(number).esp(sa, number).frame();
+     }},
+    {"reserved_spis", Drop::reserved_spi,
+     [](uint32_t number, const Ue& live) {
+       TestSa sa = live.in;
+       sa.spi = number % 256;
+       return from_stranger(number).esp(sa, number).frame();
+     }},
+    // The UE's first packet, which came before the flood.
+    {"replays", Drop::replayed,
+     [](uint32_t, const Ue& live) { return live.request(1).esp(live.in, 1).frame(); }},
+    {"runts", Drop::runt,
+     [](uint32_t number, const Ue& live) {
+       Frame frame = live.request(number).esp(live.in, 0x40000000 + number).frame();
+       frame.resize(number % 54);
+       return frame;
+     }},
+    {"fragments", Drop::kCount,
+     [](uint32_t number, const Ue&) {
+       Address v4 = kUe4;
+       for (size_t i = 0; i < 3; ++i) v4.bytes[13 + i] = static_cast<uint8_t>(number >> 8 * i);
+       // Whole datagrams that a last fragment makes too short for ESP, or never whole ones.
+       return PacketBuilder()
+           .ip(v4, kPcscf4)
+           .fragment_bits(0x2000)
+           .content(Protocol::esp, Bytes(8 * 4, 0))
+           .frame();
+     }},
+    {"cleartext_to_a_protected_port", Drop::cleartext_on_protected_port,
+     [](uint32_t number, const Ue&) {
+       return PacketBuilder().ip(stranger(number), kPcscf6).udp(kUePort, kPcscfPort).frame();
+     }},
+    {"cleartext_without_a_rule", Drop::policy_default,
+     [](uint32_t number, const Ue&) { return from_stranger(number).frame(); }},
+    {"spoofed_sources", Drop::spoofed_source,
+     [](uint32_t, const Ue&) {
+       return PacketBuilder().ip(kPcscf6, kUe6).udp(kSipPort, kSipPort).frame();
+     }},
+    {"icmp", Drop::kCount,
+     [](uint32_t number, const Ue& live) {
+       return PacketBuilder()
+           .ip(stranger(number), kPcscf6)
+           .icmp(number % 2 == 0 ? 128 : 3, live.answer(number).esp(live.out, number).ip_packet())
+           .frame();
+     }},
+};
+
+Policy strict_policy() {
+  Policy policy;
+  policy.protected_ports.set(kPcscfPort);
+  policy.own_prefixes = {*parse_prefix(to_string(kPcscf6)), *parse_prefix(to_string(kPcscf4))};
+  policy.rules = {{"sip", true, true, Match::udp, {{kSipPort, kSipPort}}, {}, true}};
+  return policy;
+}
+
+TEST(FloodsLab, SeesAllocationsAndOutput) {
+  allocations = 0;
+  counting = true;
+  std::free(std::malloc(100));
+  counting = false;
+  EXPECT_EQ(allocations, 1u);
+  Written streams;
+  EXPECT_EQ(write(2, "line\n", 5), 5);
+  EXPECT_EQ(streams.end(), 5);
+}
+
+class Floods : public testing::TestWithParam<Flood> {
+ protected:
+  Floods() : lab_(shape()) {
+    const AssumeRole role(worker_thread);
+    for (uint32_t i = 0; i < kUes; ++i) {
+      ues_.push_back(ue(i));
+      lab_.command(lab_.install_in(ues_[i].in, SaIndex{i}));
+      lab_.command(lab_.install_out(ues_[i].out, SaIndex{i}));
+    }
+    lab_.settle();
+    lab_.take_events();
+  }
+  static WorkerLab::Shape shape() {
+    WorkerLab::Shape shape;
+    shape.policy = strict_policy();
+    shape.audit = {kAuditableReasons, 100'000};  // more than the ring holds, and nobody empties it
+    return shape;
+  }
+  // A good packet of every UE in and out, `hostile` packets among them.
+  void feed(uint32_t number, uint32_t hostile) {
+    for (uint32_t i = 0; i < hostile; ++i) {
+      const uint32_t of = i % kUes;
+      lab_.access.feed(0, GetParam().frame(hostile_++, ues_[of]));
+      if (i < kUes) feed_good(number, i);
+    }
+    for (uint32_t i = hostile; i < kUes; ++i) feed_good(number, i);
+  }
+  void feed_good(uint32_t number, uint32_t of) {
+    const Ue& from = ues_[of];
+    lab_.access.feed(0, from.request(number).esp(from.in, number).frame());
+    lab_.host.feed(0, from.answer(number).frame());
+    expected_.push_back(from.request(number).frame());
+  }
+  void serve() ON(worker_thread) {
+    counting = true;
+    lab_.settle();
+    counting = false;
+  }
+
+  std::vector<Ue> ues_;
+  WorkerLab lab_;
+  uint32_t hostile_ = 0;
+  std::vector<Frame> expected_;
+};
+
+TEST_P(Floods, CostGoodPacketsNothing) {
+  const AssumeRole role(worker_thread);
+  constexpr uint32_t kRounds = 100;
+  constexpr uint32_t kHostile = 200;  // a round; 16 good ones come among them
+  feed(1, 0);
+  lab_.settle();
+  lab_.host.take_sent();
+  EXPECT_EQ(lab_.access.take_sent().size(), kUes);
+  const uint64_t good_before = lab_.counters(0).protected_in;
+  expected_.clear();
+  allocations = 0;
+  off_t written = 0;
+  for (uint32_t number = 2; number < 2 + kRounds; ++number) {
+    feed(number, kHostile);
+    Written streams;
+    serve();
+    written += streams.end();
+    EXPECT_EQ(lab_.host.take_sent(), std::exchange(expected_, {})) << "all, in their order";
+    EXPECT_EQ(lab_.access.take_sent().size(), kUes);
+  }
+  EXPECT_EQ(allocations, 0u);
+  EXPECT_EQ(written, 0) << "a line of log for a hostile packet";
+  const Counters counters = lab_.counters(0);
+  EXPECT_EQ(counters.protected_in - good_before, uint64_t{kRounds} * kUes);
+  uint64_t drops = counters.fragments_held;
+  for (const DropInfo& info : kDropInfo) drops += counters[info.drop];
+  EXPECT_EQ(drops, kRounds * kHostile);
+  if (GetParam().drop == Drop::kCount) return;
+  EXPECT_EQ(counters[GetParam().drop], kRounds * kHostile);
+  const bool audited = (kAuditableReasons & audit_bit(GetParam().drop)) != 0;
+  EXPECT_EQ(counters.audited + counters.audit_left_out + counters.audit_lost,
+            audited ? kRounds * kHostile : 0u);
+  EXPECT_LE(counters.audited, AuditRing::kCapacity);
+  lab_.expect_conserved();
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, Floods, testing::ValuesIn(kFloods),
+                         [](const testing::TestParamInfo<Flood>& info) { return info.param.name; });
+
+// A device's queue of bounded length, which loses what finds it full.
+class BoundedQueue {
+ public:
+  BoundedQueue(WorkerLab& lab, size_t number) : lab_(lab), number_(number) {}
+  void offer(Frame frame) ON(worker_thread) {
+    const uint64_t waiting = fed_ - lab_.counters(number_).access.rx_packets;
+    if (waiting >= kLength) return;
+    ++fed_;
+    lab_.access.feed(number_, std::move(frame));
+  }
+
+ private:
+  static constexpr size_t kLength = 512;
+  WorkerLab& lab_;
+  size_t number_;
+  uint64_t fed_ = 0;
+};
+
+// One SA has 90 % of a core's traffic, which is twice what the core can serve.
+TEST(Elephant, CostsItsCoresNeighboursTheirShareAndOthersNothing) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = shape.queues = 2;
+  WorkerLab lab(shape);
+  std::vector<std::vector<TestSa>> sas(2);  // by worker; sas[0][0] is the elephant's
+  for (uint32_t i = 0; i < 64; ++i) {
+    TestSa sa = ue(4 * i).in;  // IPv6
+    sa.spi = 0x1000 + i;
+    sa.suite = Suite::sha1_null;
+    sa.selector.source.bytes[14] = static_cast<uint8_t>(i);
+    const size_t owner = lab.owner(sa);
+    lab.command(lab.install_in(sa, SaIndex{i}), owner);
+    sas[owner].push_back(sa);
+  }
+  lab.settle();
+  ASSERT_GE(std::min(sas[0].size(), sas[1].size()), 10u);
+  BoundedQueue queues[2] = {{lab, 0}, {lab, 1}};
+  std::vector<std::vector<uint32_t>> sent(2);
+  for (size_t worker = 0; worker < 2; ++worker) sent[worker].resize(sas[worker].size());
+  uint32_t offered[3] = {};  // elephant, its neighbours, the other core
+  const auto offer = [&](size_t worker, size_t at) ON(worker_thread) {
+    const TestSa& sa = sas[worker][at];
+    ++offered[worker == 1 ? 2 : at == 0 ? 0 : 1];
+    PacketBuilder packet =
+        PacketBuilder().ip(sa.selector.source, sa.selector.destination).udp(kUePort, kPcscfPort);
+    queues[worker].offer(packet.esp(sa, ++sent[worker][at]).frame());
+  };
+  uint32_t random = 1;
+  for (int round = 0; round < 300; ++round) {
+    for (size_t i = 0; i < 2 * Burst::kCapacity; ++i) {
+      random = random * 1664525 + 1013904223;
+      const bool elephant = (random >> 16) % 10 != 0;
+      offer(0, elephant ? 0 : 1 + (random >> 20) % (sas[0].size() - 1));
+      if (i % 8 == 0) offer(1, i / 8 % sas[1].size());
+    }
+    for (const auto& worker : lab.workers) worker->poll();
+  }
+  lab.settle();
+  uint32_t delivered[3] = {};
+  for (const Frame& frame : lab.host.take_sent()) {
+    const Address source = Address::v6(frame.data() + sizeof(EthernetHeader) + 8);
+    const bool elephant = source == sas[0][0].selector.source;
+    const bool here = lab.steering.owner(source, kPcscf6) == 0;
+    ++delivered[elephant ? 0 : here ? 1 : 2];
+  }
+  const auto share = [&](size_t of) { return double(delivered[of]) / double(offered[of]); };
+  RecordProperty("neighbours_share", std::to_string(share(1)));
+  EXPECT_NEAR(share(0), 0.5, 0.03) << "what the core can serve, and what its queue held at the end";
+  EXPECT_NEAR(share(1), share(0), 0.03) << "the same for all";
+  EXPECT_EQ(delivered[2], offered[2]);
+  const Counters sum = lab.sum();
+  EXPECT_EQ(sum.protected_in, delivered[0] + delivered[1] + delivered[2]);
+  lab.expect_conserved();
+}
+
+}  // namespace
+}  // namespace gmesp
