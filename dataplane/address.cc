@@ -24,15 +24,6 @@ std::string to_string(const Address& address) {
   return text;
 }
 
-bool Prefix::contains(const Address& other) const {
-  if (address.is_v4() != other.is_v4()) return false;  // ::/0 is no IPv4 prefix
-  const size_t whole = bits / 8;
-  if (std::memcmp(address.bytes.data(), other.bytes.data(), whole) != 0) return false;
-  if (bits % 8 == 0) return true;
-  const int mask = 0xff00 >> (bits % 8) & 0xff;
-  return ((address.bytes[whole] ^ other.bytes[whole]) & mask) == 0;
-}
-
 std::string to_string(const Prefix& prefix) {
   const int bits = prefix.bits - (prefix.address.is_v4() ? 96 : 0);
   const std::string host = to_string(prefix.address);

@@ -45,7 +45,22 @@ struct Prefix {
   Address address;
   uint8_t bits = 128;  // of the 16-byte form: IPv4 /24 is 96 + 24
 
-  bool contains(const Address& other) const;
+  // In registers: each packet in clear is asked for several.
+  bool contains(const Address& other) const {
+    const uint64_t high = word(address, 0) ^ word(other, 0);
+    const uint64_t low = word(address, 8) ^ word(other, 8);
+    const bool same = bits < 64 ? bits == 0 || high >> (64 - bits) == 0
+                                : high == 0 && (bits == 64 || low >> (128 - bits) == 0);
+    // ::/0 is no IPv4 prefix; a longer one has the whole of what makes an address IPv4.
+    return same && (bits >= 96 || address.is_v4() == other.is_v4());
+  }
+
+ private:
+  static uint64_t word(const Address& address, size_t at) {
+    uint64_t wire = 0;
+    std::memcpy(&wire, address.bytes.data() + at, sizeof wire);
+    return __builtin_bswap64(wire);
+  }
 };
 std::string to_string(const Prefix& prefix);                // of one host: its address
 std::optional<Prefix> parse_prefix(std::string_view text);  // without "/N": one host

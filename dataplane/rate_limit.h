@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "crypto/sip_hash.h"
 #include "dataplane/address.h"
 #include "dataplane/counters.h"
 #include "dataplane/large_array.h"
@@ -29,8 +28,9 @@ class RateLimits {
   static constexpr size_t kWays = 4;
   static constexpr size_t kSources = size_t{1} << 18;  // 4 MiB
 
-  // hash_key: secret, so that nobody can choose sources that push each other out.
-  RateLimits(uint64_t tsc_hz, size_t workers, const SipHashKey& hash_key);
+  // hash_key: secret and random, so that nobody can choose sources that meet in a place.
+  using HashKey = std::array<uint64_t, 2>;
+  RateLimits(uint64_t tsc_hz, size_t workers, const HashKey& hash_key);
   // Takes the table's memory, near this thread's CPU. Throws std::system_error.
   void populate() { sets_.populate(); }
 
@@ -75,7 +75,7 @@ class RateLimits {
 
   const uint64_t tsc_hz_;
   const size_t workers_;
-  const SipHashKey hash_key_;
+  const HashKey hash_key_;
   uint32_t policies_ = 0;  // used so far: what was remembered for another means nothing
   std::array<Rates, kMaxPolicyRules> rates_{};
   std::array<Bucket, kMaxPolicyRules> in_all_{};

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "dataplane/counters.h"
@@ -39,6 +40,19 @@ inline void make_spoofed(PathLoad::Frame& frame) {  // our own address as the so
   header_at<Ipv6Header>(frame, kIpOffset).next_header = Protocol::udp;
 }
 
+inline void make_martian(PathLoad::Frame& frame) {
+  make_cleartext(frame, 5060);
+  std::memset(header_at<Ipv6Header>(frame, kIpOffset).source, 0xff, 16);
+}
+
+// All from one UE, to the rule that grants each source a packet in minutes (path_load.cc).
+inline void make_beyond_rate_of_source(PathLoad::Frame& frame) {
+  make_cleartext(frame, 5060);
+  auto& ip = header_at<Ipv6Header>(frame, kIpOffset);
+  ip.next_header = Protocol::tcp;
+  std::memset(ip.source + 4, 1, 12);
+}
+
 enum class From : uint8_t { new_ring, good_ring, old_ring };
 
 struct Kind {
@@ -52,7 +66,7 @@ struct Kind {
 // a replay.
 inline constexpr size_t kGood = 0;
 inline constexpr size_t kBadIcv = 1;
-inline constexpr std::array<Kind, 10> kKinds = {{
+inline constexpr std::array<Kind, 13> kKinds = {{
     {"good", Drop::kCount, From::good_ring, [](PathLoad::Frame&) {}},
     {"bad_icv", Drop::icv_mismatch, From::new_ring, [](PathLoad::Frame& f) { f.back() ^= 1; }},
     {"replayed", Drop::replayed, From::old_ring, [](PathLoad::Frame&) {}},
@@ -74,6 +88,10 @@ inline constexpr std::array<Kind, 10> kKinds = {{
     {"cleartext_without_rule", Drop::policy_default, From::good_ring,
      [](PathLoad::Frame& f) { make_cleartext(f, 9999); }},
     {"spoofed_source", Drop::spoofed_source, From::good_ring, make_spoofed},
+    {"martian_source", Drop::martian_source, From::good_ring, make_martian},
+    {"rate_of_rule", Drop::rate_of_rule, From::good_ring,
+     [](PathLoad::Frame& f) { make_cleartext(f, 5060); }},
+    {"rate_of_source", Drop::rate_of_source, From::good_ring, make_beyond_rate_of_source},
 }};
 
 }  // namespace gmesp

@@ -10,7 +10,7 @@ namespace gmesp {
 namespace {
 
 constexpr uint64_t kHz = 2'000'000'000;
-constexpr SipHashKey kKey{11, 22};
+constexpr RateLimits::HashKey kKey{0x243f6a8885a308d3, 0x13198a2e03707344};
 
 Address v4(uint32_t n) {
   const uint8_t bytes[] = {10, static_cast<uint8_t>(n >> 16), static_cast<uint8_t>(n >> 8),
