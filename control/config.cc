@@ -124,6 +124,19 @@ void read_sa(ConfigTable table, Config& config) {
   table.refuse_unknown_keys();
 }
 
+void read_fragments(ConfigTable table, ReassemblyConfig& reassembly) {
+  reassembly.fragments = static_cast<uint32_t>(
+      table.number("held", reassembly.fragments, 2 * Reassembler::kMaxPieces, 65536));
+  reassembly.per_source = static_cast<uint32_t>(
+      table.number("per_source", reassembly.per_source, 2, reassembly.fragments));
+  reassembly.timeout_ms =
+      static_cast<uint32_t>(table.number("timeout_ms", reassembly.timeout_ms, 100, 60'000));
+  // RFC 8200 5: what every host must take.
+  reassembly.max_datagram_bytes = static_cast<uint16_t>(
+      table.number("max_datagram", reassembly.max_datagram_bytes, 1500, kMaxDatagramBytes));
+  table.refuse_unknown_keys();
+}
+
 uint64_t read_reasons(ConfigTable& table) {
   constexpr std::string_view kExpected =
       "a list of drop reasons, as `gmespctl drops` names them: [\"unknown_spi\"]";
@@ -182,6 +195,7 @@ Config read_config(const std::string& path) {
   ConfigTable access = file.table("access");
   ConfigTable host = file.table("host");
   read_sa(file.table("sa"), config);
+  read_fragments(file.table("fragments"), config.worker.path.reassembly);
   read_policy(file.table("policy"), config.policy);
   read_audit(file.table("audit"), config);
   config.ims = read_ims(file.table("ims"), config.policy);

@@ -16,7 +16,7 @@ namespace {
 
 // All that the host says may come from one address.
 ReassemblyConfig without_source_limit(ReassemblyConfig config) {
-  config.per_source = config.fragments;
+  config.per_source = UINT32_MAX;
   return config;
 }
 

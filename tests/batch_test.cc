@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that share a burst must not touch each other: twins, bad ones, other suites, cleartext.
+#include "tests/fragments.h"
 #include "tests/path_lab.h"
 
 namespace gmesp {
@@ -80,7 +81,8 @@ TEST_P(Batch, EveryKindOfBadPacketAtEveryIndexSpoilsNoOther) {
   const std::pair<Frame, Drop> bad[] = {
       {{1, 2, 3}, Drop::runt},
       {cut, Drop::runt},
-      {PacketBuilder(packet).fragment_header().frame(), Drop::fragment},
+      {Fragmenter(packet).fragment({0, 0}), Drop::bad_fragment},
+      {PacketBuilder(packet).inside().fragment_header().esp(sa, 1).frame(), Drop::fragment},
       {PacketBuilder(packet).esp(sa_in(Suite::aes_gcm), 1).frame(), Drop::unknown_spi},
       {PacketBuilder()
            .content(Protocol::esp, bytes_of_header(EspHeader{Be32(sa.spi), Be32(1)}))

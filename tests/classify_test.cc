@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/fragment.h"
 #include "tests/classify_shapes.h"
 
 namespace gmesp {
@@ -87,20 +88,11 @@ const std::vector<Refusal>& refusals() {
       {"v4 total longer than the frame", Drop::runt, changed(udp4, 16, {0, 37})},
       {"v4 header longer than the frame", Drop::runt,
        changed(cut(v4().ip_options(Bytes(20, 1)).frame(), 50), 16, {0, 40})},
-      {"v4 first fragment", Drop::fragment, v4().fragment_bits(0x2000).udp(1, 2).frame()},
-      {"v4 last fragment", Drop::fragment, v4().fragment_bits(0x0001).udp(1, 2).frame()},
-      {"v4 fragment of ESP", Drop::fragment,
-       v4().fragment_bits(0x6000).content(Protocol::esp, kEsp).frame()},
       {"v6 length longer than the frame", Drop::runt, changed(udp6, 18, {0, 17})},
       {"v6 source that is an IPv4 address", Drop::malformed_ip,
        changed(udp6, 22, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff})},
       {"v6 destination that is an IPv4 address", Drop::malformed_ip,
        changed(udp6, 38, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff})},
-      {"v6 fragment", Drop::fragment, v6().fragment_header().udp(1, 2).frame()},
-      {"v6 fragment behind others", Drop::fragment,
-       v6().hop_by_hop().routing().fragment_header().content(Protocol::esp, kEsp).frame()},
-      {"v6 fragment behind destination options", Drop::fragment,
-       v6().destination_options().fragment_header().udp(1, 2).frame()},
       {"hop-by-hop second", Drop::malformed_extension_header,
        v6().routing().hop_by_hop().udp(1, 2).frame()},
       {"hop-by-hop twice", Drop::malformed_extension_header,
@@ -146,6 +138,46 @@ TEST(Classify, RefusesWhatCannotBe) {
     const Verdict verdict = classify(exact.packet);
     ASSERT_FALSE(verdict.is_pass()) << refusal.name;
     EXPECT_EQ(drop_info(verdict.reason()).name, drop_info(refusal.reason).name) << refusal.name;
+  }
+}
+
+// Of an IPv6 fragment the payload starts at the Fragment header, whatever stands before it: RFC
+// 8200 4.1 wants extension headers taken in any order.
+TEST(Classify, FindsWhereAFragmentBegins) {
+  const struct {
+    const char* name;
+    PacketBuilder packet;
+    size_t payload_offset;
+    size_t next_header_offset;
+  } kRows[] = {
+      {"v4 first", v4().fragment_bits(0x2000).udp(1, 2), 34, 23},
+      {"v4 last", v4().fragment_bits(0x0001).udp(1, 2), 34, 23},
+      {"v4 of ESP, options",
+       v4().fragment_bits(0x6000).ip_options(Bytes(8, 1)).content(Protocol::esp, kEsp), 42, 23},
+      {"v6", v6().fragment_header().udp(1, 2), 54, 20},
+      {"v6 behind others",
+       v6().hop_by_hop().routing().fragment_header().content(Protocol::esp, kEsp), 86, 62},
+      {"v6 behind destination options without routing",
+       v6().vlan(1).destination_options(16).fragment_header().udp(1, 2), 74, 58},
+      {"v6 behind destination options and routing",
+       v6().destination_options().routing().fragment_header().udp(1, 2), 86, 62},
+  };
+  for (const auto& row : kRows) {
+    ExactPacket exact(row.packet.frame());
+    ASSERT_TRUE(classify(exact.packet).is_pass()) << row.name;
+    EXPECT_EQ(exact.packet.kind, PacketKind::fragment) << row.name;
+    EXPECT_EQ(exact.packet.payload_offset, row.payload_offset) << row.name;
+    EXPECT_EQ(exact.packet.next_header_offset, row.next_header_offset) << row.name;
+    EXPECT_EQ(exact.packet.length, row.packet.frame().size()) << row.name;
+  }
+}
+
+// RFC 792: of a quoted fragment the rest may be anything.
+TEST(ClassifyQuoted, RefusesFragments) {
+  for (const PacketBuilder& packet :
+       {v4().fragment_bits(0x2000).udp(1, 2), v6().fragment_header().udp(1, 2)}) {
+    ExactPacket exact(packet.ip_packet());
+    EXPECT_EQ(classify_quoted(exact.packet).reason(), Drop::fragment);
   }
 }
 
@@ -222,6 +254,13 @@ void check_offsets(const Bytes& frame) {
   ExactPacket exact(frame);
   Packet& packet = exact.packet;
   if (!classify(packet).is_pass() || packet.kind == PacketKind::not_ip) return;
+  Fragment fragment;
+  if (packet.kind == PacketKind::fragment) {
+    if (read_fragment(packet, fragment).is_pass()) {
+      ASSERT_LT(fragment.offset, packet.length);
+    }
+    return;
+  }
   ASSERT_LE(packet.length, frame.size());
   ASSERT_LE(packet.payload_offset, packet.length);
   ASSERT_LT(packet.next_header_offset, packet.payload_offset);

@@ -30,6 +30,13 @@ void expect_equal(const RegistrarConfig& a, const RegistrarConfig& b) {
   EXPECT_EQ(a.max_sets, b.max_sets);
 }
 
+void expect_equal(const ReassemblyConfig& a, const ReassemblyConfig& b) {
+  EXPECT_EQ(a.fragments, b.fragments);
+  EXPECT_EQ(a.per_source, b.per_source);
+  EXPECT_EQ(a.timeout_ms, b.timeout_ms);
+  EXPECT_EQ(a.max_datagram_bytes, b.max_datagram_bytes);
+}
+
 void expect_equal(const Config& a, const Config& b) {
   EXPECT_EQ(a.socket, b.socket);
   EXPECT_EQ(a.socket_group, b.socket_group);
@@ -44,6 +51,7 @@ void expect_equal(const Config& a, const Config& b) {
   EXPECT_EQ(a.worker.path.answer_too_big, b.worker.path.answer_too_big);
   EXPECT_EQ(a.worker.path.check_padding, b.worker.path.check_padding);
   EXPECT_EQ(a.worker.path.verify_checksums, b.worker.path.verify_checksums);
+  expect_equal(a.worker.path.reassembly, b.worker.path.reassembly);
   EXPECT_EQ(a.window, b.window);
   EXPECT_EQ(a.policy.role, b.policy.role);
   EXPECT_EQ(a.policy.protected_ports, b.policy.protected_ports);
@@ -57,6 +65,7 @@ TEST(Config, TheExampleStatesTheDefaults) {
   expect_equal(example, read_text(kLeast));
   const RegistrarConfig defaults;
   expect_equal(example.ims, defaults);
+  expect_equal(example.worker.path.reassembly, ReassemblyConfig{});
   EXPECT_EQ(example.access.device, "net_af_packet0,iface=acc0");
   EXPECT_EQ(example.host.device, "net_tap0,iface=gm0");
 }
@@ -98,6 +107,11 @@ verify_checksums = "yes"
 capacity = 1000000
 window = 1024
 padding = "ignore"
+[fragments]
+held = 65536
+per_source = 9
+timeout_ms = 100
+max_datagram = 65330
 [policy]
 protected_ports = [5070, "6000-6001"]
 protected_port_hold_s = 0
@@ -127,6 +141,7 @@ action = "drop"
   EXPECT_EQ(config.worker.sa_capacity, 1000000u);
   EXPECT_EQ(config.window, 1024);
   EXPECT_FALSE(config.worker.path.check_padding);
+  expect_equal(config.worker.path.reassembly, {65536, 9, 100, kMaxDatagramBytes});
   EXPECT_EQ(config.policy.protected_ports.count(), 3u);
   EXPECT_TRUE(config.policy.protected_ports[5070] && config.policy.protected_ports[6000] &&
               config.policy.protected_ports[6001]);
@@ -275,6 +290,19 @@ TEST(Config, EveryWrongValueIsNamedWithItsPlace) {
        "6:2: key 'log': unknown, expected one of role, control, workers, access, host, sa, policy, "
        "audit, "
        "ims"},
+      {"[fragments]\nheld = 127\n",
+       "7:8: key 'fragments.held': expected a whole number 128..65536"},
+      {"[fragments]\nheld = 200\nper_source = 201\n",
+       "8:14: key 'fragments.per_source': expected a whole number 2..200"},
+      {"[fragments]\ntimeout_ms = 99\n",
+       "7:14: key 'fragments.timeout_ms': expected a whole number 100..60000"},
+      {"[fragments]\nmax_datagram = 1499\n",
+       "7:16: key 'fragments.max_datagram': expected a whole number 1500..65330"},
+      {"[fragments]\nmax_datagram = 65331\n",
+       "7:16: key 'fragments.max_datagram': expected a whole number 1500..65330"},
+      {"[fragments]\nmax = 1\n",
+       "7:1: key 'fragments.max': unknown, expected one of held, per_source, timeout_ms, "
+       "max_datagram"},
       {"[[sa]]\nwindow = 64\n", "6:1: key 'sa': expected a table: [sa]"},
   };
   for (const Refused& row : rows) EXPECT_EQ(refusal_of(kLeast + row.text), row.expected);

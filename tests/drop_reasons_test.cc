@@ -6,6 +6,7 @@
 #include <iterator>
 #include <string>
 
+#include "tests/fragments.h"
 #include "tests/path_lab.h"
 
 namespace gmesp {
@@ -42,6 +43,8 @@ struct Lab : PathLab {
   static PathConfig config() {
     PathConfig config;
     config.verify_checksums = true;
+    config.reassembly.fragments = 4;
+    config.reassembly.per_source = 2;
     return config;
   }
 };
@@ -56,9 +59,14 @@ Frame flipped(Frame frame) {
   return frame;
 }
 
+Frame piece(size_t start, size_t end, uint32_t identification = 1) {
+  return Fragmenter(request().payload(100)).fragment({start, end, true, identification});
+}
+
 struct Case {
   Drop drop;
   std::function<void(Lab&)> produce;
+  uint64_t count = 1;  // an overlap takes what it overlaps with it
 };
 
 const Case kCases[] = {
@@ -67,7 +75,43 @@ const Case kCases[] = {
      [](Lab& lab) { lab.in(ethernet_frame({}, EtherType::ipv4, Bytes(40, 0x51))); }},
     {Drop::malformed_extension_header,
      [](Lab& lab) { lab.in(request().destination_options().hop_by_hop()); }},
-    {Drop::fragment, [](Lab& lab) { lab.out(answer().fragment_header()); }},
+    {Drop::fragment, [](Lab& lab) { lab.in(request().inside().fragment_header().esp(kIn, 1)); }},
+    {Drop::bad_fragment, [](Lab& lab) { lab.in(piece(8, 23)); }},
+    {Drop::overlapping_fragment,
+     [](Lab& lab) {
+       lab.in({piece(8, 32), piece(24, 48)});
+     },
+     2},
+    {Drop::duplicate_fragment,
+     [](Lab& lab) {
+       lab.in({piece(8, 32), piece(8, 32)});
+     }},
+    {Drop::too_many_fragments,
+     [](Lab& lab) {
+       for (size_t at = 0; at < 80; at += 16) lab.out(piece(at, at + 16));
+     },
+     5},
+    {Drop::fragment_source_limit,
+     [](Lab& lab) {
+       for (uint32_t id = 0; id < 3; ++id) lab.in(piece(8, 32, id));
+     }},
+    {Drop::fragment_evicted,
+     [](Lab& lab) {
+       for (uint32_t id = 0; id < 5; ++id) lab.out(piece(8, 32, id));
+     }},
+    {Drop::fragment_timeout,
+     [](Lab& lab) {
+       lab.in(piece(8, 32));
+       lab.expire(5'000'000'000);
+     }},
+    {Drop::datagram_too_long, [](Lab& lab) { lab.in(piece(65528, 65536)); }},
+    {Drop::no_buffer,
+     [](Lab& lab) {
+       Burst taken;
+       for (Packet packet; lab.pools.datagrams.allocate(packet, 100);) taken.push(packet);
+       lab.in(Fragmenter(request()).pieces(8));
+     },
+     2},
     {Drop::transport_runt,
      [](Lab& lab) { lab.in(PacketBuilder().content(Protocol::udp, Bytes(7)).esp(kIn, 1)); }},
     {Drop::reserved_spi,
@@ -161,7 +205,7 @@ TEST_P(DropReasons, IsProducedByItsPacketAndByNothingElse) {
     Lab lab;
     one.produce(lab);
     for (const DropInfo& info : kDropInfo) {
-      EXPECT_EQ(lab.counters[info.drop], info.drop == drop ? 1u : 0u) << info.name;
+      EXPECT_EQ(lab.counters[info.drop], info.drop == drop ? one.count : 0u) << info.name;
     }
   }
   for (const auto& other : kOwnedElsewhere) {

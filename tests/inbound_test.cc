@@ -2,6 +2,7 @@
 // Inbound: RFC 4303 3.4 and RFC 4301 5.2, packet in, packet or drop reason out.
 #include "dataplane/inbound.h"
 
+#include "tests/fragments.h"
 #include "tests/path_lab.h"
 
 namespace gmesp {
@@ -82,21 +83,79 @@ TEST(Inbound, FindsEspBehindIpv6ExtensionHeaders) {
   }
 }
 
-TEST(Inbound, DropsFragmentsBeforeAndInsideEsp) {
+// ESP-16: reassembled first, then ESP, in one burst with others.
+TEST(Inbound, TakesEspOutOfFragments) {
   PathLab lab;
-  lab.install_in(sa_for(kUe6, kPcscf6));
-  lab.install_in({Suite::md5_null, 0x20000, {kUe4, kPcscf4}});
   const TestSa sa6 = sa_for(kUe6, kPcscf6);
-  EXPECT_EQ(lab.in(request().fragment_header().esp(sa6, 1)), dropped(Drop::fragment));
-  EXPECT_EQ(lab.in(request().hop_by_hop().fragment_header().esp(sa6, 2)), dropped(Drop::fragment));
+  const TestSa sa4{Suite::sha1_aes_cbc, 0x20000, {kUe4, kPcscf4}};
+  lab.install_in(sa6);
+  lab.install_in(sa4);
+  uint32_t number = 0;
+  for (const auto& [sa, packet] :
+       {std::pair{sa4, request(kUe4, kPcscf4).payload(1400)},
+        {sa6, request().payload(1300)},
+        {sa6, request().hop_by_hop().routing().payload(900)},
+        {sa6, request().destination_options().payload(900)},
+        {sa4, request(kUe4, kPcscf4).vlan(7).ip_options(Bytes(12, 1)).payload(800)}}) {
+    ++number;
+    std::vector<Frame> frames = Fragmenter(PacketBuilder(packet).esp(sa, 2 * number)).pieces(400);
+    std::reverse(frames.begin(), frames.end());
+    frames.insert(frames.begin() + 1, request().esp(sa6, 2 * number + 1).frame());
+    EXPECT_EQ(lab.in(frames), (Outcome{{request().frame(), packet.frame()}, {}})) << number;
+    EXPECT_EQ(lab.counters.datagrams_joined, number);
+  }
+  EXPECT_EQ(lab.counters.protected_in, 2 * number);
+  EXPECT_EQ(lab.counters.fragments_held, 0u);
+}
+
+// Fragments over several bursts, and too late.
+TEST(Inbound, HoldsFragmentsBetweenBursts) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa);
+  const PacketBuilder packet = request().payload(1000);
+  const auto pieces = Fragmenter(PacketBuilder(packet).esp(sa, 1)).pieces(512);
+  ASSERT_EQ(pieces.size(), 3u);
+  EXPECT_EQ(lab.in(pieces[2]), Outcome{});
+  EXPECT_EQ(lab.in(pieces[0]), Outcome{});
+  EXPECT_EQ(lab.in(pieces[1]), passed(packet));
+  EXPECT_EQ(lab.in(pieces[1]), Outcome{});
+  EXPECT_EQ(lab.expire(4'999'000'000), Outcome{});
+  EXPECT_EQ(lab.expire(1'000'000), dropped(Drop::fragment_timeout));
+}
+
+// RFC 4303 3.4.4.1: one bit wrong in any fragment is the ICV's to find.
+TEST(Inbound, AWrongBitInAFragmentFailsTheIcv) {
+  PathLab lab;
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa);
+  std::vector<Frame> pieces = Fragmenter(request().payload(1000).esp(sa, 1)).pieces(512);
+  pieces[1].back() ^= 1;
+  EXPECT_EQ(lab.in(pieces), dropped(Drop::icv_mismatch));
+}
+
+// Cleartext in fragments has ports like any other.
+TEST(Inbound, JudgesCleartextInFragmentsAsAWhole) {
+  PathLab lab;
+  const PacketBuilder open = request().udp(kUePort, 5060).payload(1000);
+  EXPECT_EQ(lab.in(Fragmenter(open).pieces(256)), passed(open));
+  EXPECT_EQ(lab.in(Fragmenter(request().payload(1000)).pieces(256)),
+            dropped(Drop::cleartext_on_protected_port));
+}
+
+// ESP-16: what still is a fragment.
+TEST(Inbound, DropsFragmentsInsideEspAndInFragments) {
+  PathLab lab;
+  const TestSa sa6 = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa6);
   EXPECT_EQ(lab.in(request().inside().fragment_header().esp(sa6, 3)), dropped(Drop::fragment));
   EXPECT_EQ(lab.in(request().inside().destination_options().fragment_header().esp(sa6, 4)),
             dropped(Drop::fragment));
-  const TestSa sa4{Suite::md5_null, 0x20000, {kUe4, kPcscf4}};
-  for (const int bits : {0x2000, 0x0001, 0x1fff, 0x2001}) {
-    EXPECT_EQ(lab.in(request(kUe4, kPcscf4).esp(sa4, 1).fragment_bits(static_cast<uint16_t>(bits))),
-              dropped(Drop::fragment));
-  }
+  EXPECT_EQ(lab.in(request().fragment_header().fragment_header().esp(sa6, 5)),
+            dropped(Drop::fragment));
+  EXPECT_EQ(lab.in(request().hop_by_hop().fragment_header().esp(sa6, 6)),
+            passed(request().hop_by_hop()))
+      << "an atomic fragment is whole (RFC 6946)";
 }
 
 TEST(Inbound, TakesThePaddingOfAShortFrameForNoPartOfEsp) {

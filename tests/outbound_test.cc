@@ -2,6 +2,7 @@
 // Outbound: RFC 4301 5.1 and RFC 4303 3.3, packet in, ESP or drop reason out.
 #include "dataplane/outbound.h"
 
+#include "tests/fragments.h"
 #include "tests/path_lab.h"
 
 namespace gmesp {
@@ -121,18 +122,42 @@ TEST(Outbound, ProtectsTheIpPacketWithoutThePaddingOfItsFrame) {
   expect_protected(lab.out(PacketBuilder(packet).frame_padding(18)), packet, sa, 1);
 }
 
-TEST(Outbound, DropsFragmentsOfWhateverProtocol) {
+// ESP-15: ESP on whole datagrams only. What the host fragmented becomes one ESP packet.
+TEST(Outbound, ProtectsTheDatagramThatTheHostFragmented) {
   PathLab lab;
-  lab.install_out(sa_to(kPcscf4, kUe4));
-  for (const int bits : {0x2000, 0x0001, 0x3fff}) {
-    EXPECT_EQ(lab.out(answer(kPcscf4, kUe4).fragment_bits(static_cast<uint16_t>(bits))),
-              dropped(Drop::fragment));
+  uint32_t spi = 0x3000;
+  for (const PacketBuilder& packet :
+       {answer(kPcscf4, kUe4).fragment_bits(0).payload(1300), answer().payload(1300),
+        answer().vlan(5).hop_by_hop().inside().payload(1000)}) {
+    const bool v4 = packet.ip_packet()[0] >> 4 == 4;
+    TestSa sa = v4 ? sa_to(kPcscf4, kUe4) : sa_to(kPcscf6, kUe6);
+    sa.spi = ++spi;
+    lab.install_out(sa);
+    std::vector<Frame> pieces = Fragmenter(packet).pieces(512);
+    std::rotate(pieces.begin(), pieces.begin() + 1, pieces.end());
+    expect_protected(lab.out(pieces), packet, sa, 1);
   }
-  EXPECT_EQ(lab.out(answer().fragment_header()), dropped(Drop::fragment));
-  EXPECT_EQ(lab.out(answer().inside().destination_options().fragment_header()),
-            dropped(Drop::fragment));
-  EXPECT_EQ(lab.out(PacketBuilder().ip(kPcscf4, kUe4).icmp(0).fragment_bits(0x2000)),
-            dropped(Drop::fragment));
+  EXPECT_EQ(lab.counters.fragments_held, 0u);
+}
+
+// The host's source address is one for all UEs: no bound for each source there.
+TEST(Outbound, HoldsFragmentsOfOneHostForManyUes) {
+  PathLab lab;
+  const PacketBuilder packet = answer().payload(1000);
+  const size_t more = ReassemblyConfig{}.per_source + 10;
+  for (uint32_t id = 0; id < more; ++id) {
+    EXPECT_EQ(lab.out(Fragmenter(packet).fragment({0, 512, true, id})), Outcome{});
+  }
+  EXPECT_EQ(lab.counters.fragments_held, more);
+  lab.expire(5'000'000'000);
+  while (lab.counters.fragments_held != 0 && !lab.expire(1).drops.empty()) {
+  }
+  EXPECT_EQ(lab.counters[Drop::fragment_timeout], more);
+}
+
+TEST(Outbound, DropsWhatStillIsAFragment) {
+  PathLab lab;
+  EXPECT_EQ(lab.out(answer().fragment_header().fragment_header()), dropped(Drop::fragment));
 }
 
 // RFC 4303 3.3.3: the last number is 0xffffffff; nothing is sent in clear instead.
