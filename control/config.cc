@@ -31,6 +31,11 @@ void read_control(ConfigTable table, Config& config) {
     table.refuse("socket", "a path of 1.." + std::to_string(kMaxSocketPathBytes) + " bytes");
   }
   config.socket_group = table.text("group", "");
+  if (const std::string user = table.text("user", ""); !user.empty()) {
+    config.user = find_account(user);
+    if (!config.user) table.refuse("user", "a user of this machine (useradd -r NAME makes one)");
+  }
+  config.seccomp = table.flag("seccomp", true);
   table.refuse_unknown_keys();
 }
 

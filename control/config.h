@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/account.h"
 #include "control/audit.h"
 #include "control/config_notes.h"
 #include "control/registration/registrar_config.h"
@@ -23,7 +24,9 @@ namespace gmesp {
 
 struct Config {
   std::string socket;
-  std::string socket_group;  // empty: the group of the process
+  std::string socket_group;     // empty: the group of the process
+  std::optional<Account> user;  // whom to serve as; none: whoever started
+  bool seccomp = true;
   std::vector<unsigned> cpus;
   size_t memory_mb = 0;  // 0: computed
   bool allow_hugepages = true;

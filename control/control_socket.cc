@@ -2,7 +2,6 @@
 #include "control/control_socket.h"
 
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,7 +14,6 @@
 
 #include "control/client/records.h"
 #include "control/json_writer.h"
-#include "control/listener.h"
 #include "crypto/key_material.h"
 
 namespace gmesp {
@@ -31,26 +29,17 @@ bool has_hung_up(int fd) {
   return poll(&state, 1, 0) == 1;
 }
 
-bool has_input(int fd) {
-  pollfd state{fd, POLLIN, 0};
-  return poll(&state, 1, 0) == 1;
-}
-
-// The client's commands that have no answer are not run: this answers them.
-void turn_away(int fd) {
-  const std::string text = refusal_answer(Refused(Refusal::too_many_connections));
-  send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 }  // namespace
 
-ControlSocket::ControlSocket(const std::string& path, const std::string& group, int epoll,
+ControlSocket::ControlSocket(FileDescriptor listener, const std::string& path, int epoll,
                              Commands& commands, EventHub& events)
-    : path_(path), epoll_(epoll), commands_(commands), listener_(listen_on(path, group)) {
+    : path_(path), epoll_(epoll), commands_(commands), listener_(std::move(listener)) {
   struct stat file {};
   if (lstat(path_.c_str(), &file) == 0) {
     device_ = file.st_dev;
     inode_ = file.st_ino;
+    owner_ = file.st_uid;
+    group_ = file.st_gid;
   }
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kFirstTag;
@@ -84,64 +73,6 @@ void ControlSocket::on_ready(uint64_t tag, uint32_t events) {
     send_events(connection);
   }
   serve(tag);
-}
-
-void ControlSocket::accept_clients() {
-  while (true) {
-    FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (fd) {
-      add_client(std::move(fd));
-    } else if (would_block()) {
-      return;
-    } else if (errno != EINTR && errno != ECONNABORTED) {
-      // Out of descriptors: epoll would report the waiting client again and again.
-      epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.get(), nullptr);
-      listening_ = false;
-      return;
-    }
-  }
-}
-
-void ControlSocket::add_client(FileDescriptor fd) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
-  if (connections_.size() == kMaxConnections && !make_room()) {
-    turn_away(fd.get());
-    spdlog::debug("control client refused, there are {}: pid {} uid {}", kMaxConnections, peer.pid,
-                  peer.uid);
-    return;
-  }
-  // Clients make as many of these lines as they like, and a log that is not read blocks its writer.
-  spdlog::debug("control client: pid {} uid {} gid {}", peer.pid, peer.uid, peer.gid);
-  const uint64_t tag = next_tag_++;
-  Connection& connection = connections_[tag];
-  connection.fd = std::move(fd);
-  connection.interest = EPOLLIN;
-  connection.quiet_since = std::chrono::steady_clock::now();
-  epoll_event event{EPOLLIN, {}};
-  event.data.u64 = tag;
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd.get(), &event);
-}
-
-bool ControlSocket::make_room() {
-  const auto idle_before = std::chrono::steady_clock::now() - kIdle;
-  auto longest = connections_.end();
-  for (auto entry = connections_.begin(); entry != connections_.end(); ++entry) {
-    const Connection& connection = entry->second;
-    if (connection.in_flight || !connection.unsent.empty() || connection.monitor) continue;
-    if (connection.quiet_since > idle_before) continue;
-    if (longest != connections_.end() && longest->second.quiet_since <= connection.quiet_since) {
-      continue;
-    }
-    if (has_input(connection.fd.get())) continue;  // a command that waits for its turn
-    longest = entry;
-  }
-  if (longest == connections_.end()) return false;
-  turn_away(longest->second.fd.get());
-  spdlog::debug("control client disconnected: it was idle longest, and another needs its place");
-  connections_.erase(longest);
-  return true;
 }
 
 void ControlSocket::serve(uint64_t tag) {
@@ -235,22 +166,6 @@ void ControlSocket::send_answer(Connection& connection, const std::string& text)
     return;
   }
   connection.unsent = text;
-}
-
-void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now) {
-  for (auto next = connections_.begin(); next != connections_.end();) {
-    const auto entry = next++;
-    const Connection& connection = entry->second;
-    if (!connection.unsent.empty() && now - connection.quiet_since >= kPatience) {
-      spdlog::debug("control client disconnected: it does not read its answers");
-      connections_.erase(entry);
-    }
-  }
-  if (!listening_) {
-    epoll_event event{EPOLLIN, {}};
-    event.data.u64 = kFirstTag;
-    listening_ = epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event) == 0;
-  }
 }
 
 void ControlSocket::watch(uint64_t tag, Connection& connection, uint32_t interest) {

@@ -22,6 +22,7 @@
 #include "control/command_rules.h"
 #include "control/commands.h"
 #include "control/event_hub.h"
+#include "control/fair_share.h"
 #include "control/file_descriptor.h"
 #include "control/monitor.h"
 #include "dataplane/thread_role.h"
@@ -40,9 +41,8 @@ class ControlSocket {
   // Tags of our descriptors in `epoll` are kFirstTag and above.
   static constexpr uint64_t kFirstTag = 1;
 
-  // Mode 0660 and the group (empty: that of the process). A file left behind by a daemon that is
-  // gone is replaced. Throws std::runtime_error with what mends it.
-  ControlSocket(const std::string& path, const std::string& group, int epoll, Commands& commands,
+  // listener: of listen_on(path). Owner and group of the file say who may be a client.
+  ControlSocket(FileDescriptor listener, const std::string& path, int epoll, Commands& commands,
                 EventHub& events);
   ~ControlSocket();
   ControlSocket(const ControlSocket&) = delete;
@@ -66,6 +66,7 @@ class ControlSocket {
  private:
   struct Connection {
     FileDescriptor fd;
+    Peer peer;
     uint32_t interest = 0;  // what epoll watches
     bool in_flight = false;
     bool broken = false;
@@ -77,8 +78,13 @@ class ControlSocket {
 
   void accept_clients();
   void add_client(FileDescriptor fd);
-  // Turns away the client idle longest. False: none is idle.
-  bool make_room();
+  // By the file's owner and group as they are now, whatever its mode and however it was passed on.
+  bool may_connect(int fd, const Peer& peer) const;
+  // Turns away the client idle longest; when none is idle, one of those that have more than their
+  // share. False: there is none.
+  bool make_room(const Peer& newcomer);
+  uint64_t idle_longest();
+  uint64_t of_greediest(const Peer& newcomer);
   // Reads and runs records until the client must wait, or others must be served.
   void serve(uint64_t tag) ON(control_thread);
   // False: nothing to read now, or the client is gone.
@@ -97,6 +103,8 @@ class ControlSocket {
   // Of our file at path_: another daemon may have put its own there since.
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  uid_t owner_ = 0;
+  gid_t group_ = 0;
   int epoll_;
   Commands& commands_;
   FileDescriptor listener_;

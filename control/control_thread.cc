@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "control/listener.h"
 #include "control/telemetry.h"
 
 namespace gmesp {
@@ -50,7 +51,8 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
       audit_(config.audit, config.tsc_hz, sas_),
       policy_(sas_, config.origin),
       commands_(info, keys, sas_, registrar_, rings_, audit_, policy_),
-      socket_(config.socket, config.group, epoll_.get(), commands_, events_),
+      socket_(listen_on(config.socket, config.group, config.owner), config.socket, epoll_.get(),
+              commands_, events_),
       reported_(sum_of_workers(sas_)) {
   events_.listen([this](const Event& event) { event_log_.write(event); });
   events_.listen([this](const Event& event) {

@@ -7,9 +7,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "control/account.h"
 #include "control/audit.h"
 #include "control/commands.h"
 #include "control/control_socket.h"
@@ -38,6 +40,7 @@ struct ControlConfig {
   AuditConfig audit{};              // as the workers have begun with
   uint64_t tsc_hz = 1'000'000'000;  // of the workers' clock
   ConfigOrigin origin{};            // for `config reload`
+  std::optional<Account> owner{};   // of the socket, when it is to be another than ours
 };
 
 class ControlThread {

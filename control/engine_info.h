@@ -37,6 +37,9 @@ struct EngineInfo {
   std::string version;
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
   bool hugepages = false;
+  std::string user;            // whom the process serves as
+  bool seccomp = false;        // system calls are restricted
+  bool memory_locked = false;  // nothing of it is swapped
   std::vector<PortInfo> ports;
   std::vector<WorkerInfo> workers;   // as many as WorkerChannels, in their order
   std::vector<std::string> notices;  // what start-up had to say; shown among the warnings

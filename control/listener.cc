@@ -43,9 +43,21 @@ std::optional<gid_t> group_id(const std::string& path, const std::string& name) 
   return found->gr_gid;
 }
 
+// None: it stays as it is.
+constexpr auto kKeep = static_cast<uid_t>(-1);
+
+struct Ownership {
+  uid_t user = kKeep;
+  gid_t group = static_cast<gid_t>(-1);
+  bool give(const std::string& file) const {
+    const bool kept = user == kKeep && group == static_cast<gid_t>(-1);
+    return kept || chown(file.c_str(), user, group) == 0;
+  }
+};
+
 // /run is empty after a reboot: the socket's folder is made, for us and the socket's group. One
 // that is there is somebody's and stays as it is.
-void make_folder(const std::string& path, std::optional<gid_t> group) {
+void make_folder(const std::string& path, const Ownership& owner) {
   const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
   if (mkdir(folder.c_str(), 0700) != 0) {
     if (errno == EEXIST) return;
@@ -53,9 +65,8 @@ void make_folder(const std::string& path, std::optional<gid_t> group) {
                    "; as root: install -d -m 0750 -o USER " + folder.string() +
                    ", or choose another [control] socket");
   }
-  if ((group && chown(folder.c_str(), static_cast<uid_t>(-1), *group) != 0) ||
-      chmod(folder.c_str(), 0750) != 0) {
-    fail(path, "cannot give " + folder.string() + " to its group: " + std::strerror(errno));
+  if (!owner.give(folder) || chmod(folder.c_str(), 0750) != 0) {
+    fail(path, "cannot give " + folder.string() + " to its owner: " + std::strerror(errno));
   }
 }
 
@@ -83,10 +94,13 @@ void remove_if_nobody_listens(const std::string& path, const sockaddr_un& addres
 
 }  // namespace
 
-FileDescriptor listen_on(const std::string& path, const std::string& group) {
+FileDescriptor listen_on(const std::string& path, const std::string& group,
+                         const std::optional<Account>& owner) {
   const sockaddr_un address = address_of(path);
-  const std::optional<gid_t> gid = group_id(path, group);
-  make_folder(path, gid);
+  Ownership ownership;
+  if (owner) ownership = {owner->uid, owner->gid};
+  if (const auto gid = group_id(path, group)) ownership.group = *gid;
+  make_folder(path, ownership);
   remove_if_nobody_listens(path, address);
   FileDescriptor fd = new_socket(path);
   // The file is born with the socket's own mode: nobody else may connect before the group is set.
@@ -94,9 +108,7 @@ FileDescriptor listen_on(const std::string& path, const std::string& group) {
   if (bind(fd.get(), as_sockaddr(address), sizeof address) != 0) {
     fail(path, "bind", "start as root, or choose a folder that you may write to");
   }
-  if (gid && chown(path.c_str(), static_cast<uid_t>(-1), *gid) != 0) {
-    fail(path, "chown", "start as root, or as a member of the group");
-  }
+  if (!ownership.give(path)) fail(path, "chown", "start as root, or as a member of the group");
   if (chmod(path.c_str(), 0660) != 0) fail(path, "chmod", "start as root");
   if (listen(fd.get(), kBacklog) != 0) fail(path, "listen", "choose another socket in [control]");
   return fd;

@@ -41,6 +41,7 @@ enum class Refusal : uint8_t {
   rejected_by_worker,
   no_such_core,
   too_many_connections,
+  not_permitted,
   no_memory,
   // Registrations.
   bad_security_header,
@@ -113,6 +114,8 @@ inline constexpr std::array<RefusalInfo, kRefusalCount> kRefusalInfo{{
     {Refusal::no_such_core, "no_such_core", "no worker runs on this core"},
     {Refusal::too_many_connections, "too_many_connections",
      "the control socket serves as many clients as it may"},
+    {Refusal::not_permitted, "not_permitted",
+     "this user is neither the owner nor in the group of the control socket"},
     {Refusal::no_memory, "no_memory", "gmespd has no memory, or no descriptor, left for a ring"},
     {Refusal::bad_security_header, "bad_security_header",
      "a Security-Client, -Server or -Verify header does not read as RFC 3329 has it"},

@@ -57,14 +57,6 @@ void send_refusal(int socket, Refusal refusal) {
   send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-// Whose connection it is, by the kernel's word: the socket's mode and group have let it in.
-void log_peer(int socket) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length);
-  spdlog::debug("ring opened: pid {} uid {} gid {}", peer.pid, peer.uid, peer.gid);
-}
-
 }  // namespace
 
 RingServer::RingServer(int epoll, Registrar& registrar, Role role)
@@ -74,6 +66,7 @@ RingServer::RingServer(int epoll, Registrar& registrar, Role role)
 
 RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
     : socket(std::move(socket_of)),
+      peer(Peer::of(socket.get())),
       memory(std::move(memory_of)),
       commands(memory->commands, memory.command_slots()),
       answers(memory->answers, memory.answer_slots()),
@@ -108,8 +101,27 @@ SharedHeader RingServer::header() const {
           .role = static_cast<uint8_t>(role_)};
 }
 
+// The newest of that process: its others have more to lose.
+bool RingServer::make_room(const Peer& newcomer) {
+  std::vector<Peer> holders;
+  for (const auto& [number, client] : clients_) holders.push_back(client->peer);
+  const std::optional<Peer> giver = who_gives_way(holders, newcomer);
+  auto newest = clients_.end();
+  for (auto entry = clients_.begin(); entry != clients_.end(); ++entry) {
+    const Peer& peer = entry->second->peer;
+    if (!giver || peer.user != giver->user || peer.process != giver->process) continue;
+    if (newest == clients_.end() || entry->first > newest->first) newest = entry;
+  }
+  if (newest == clients_.end()) return false;
+  spdlog::debug("ring taken from pid {} uid {}: it has most", giver->process, giver->user);
+  clients_.erase(newest);
+  ++counts_.turned_away;
+  return true;
+}
+
 void RingServer::adopt(FileDescriptor socket) {
-  if (clients_.size() >= kMaxRings) {
+  const Peer peer = Peer::of(socket.get());
+  if (clients_.size() >= kMaxRings && !make_room(peer)) {
     ++counts_.turned_away;
     return send_refusal(socket.get(), Refusal::too_many_connections);
   }
@@ -119,7 +131,7 @@ void RingServer::adopt(FileDescriptor socket) {
     ++counts_.turned_away;
     return send_refusal(socket.get(), Refusal::no_memory);
   }
-  log_peer(socket.get());
+  spdlog::debug("ring opened: pid {} uid {} gid {}", peer.process, peer.user, peer.group);
   const uint32_t number = ++last_number_;
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kTagBit | number;

@@ -16,6 +16,7 @@
 #include "control/client/mapping.h"
 #include "control/client/records.h"
 #include "control/client/shared_ring.h"
+#include "control/fair_share.h"
 #include "control/file_descriptor.h"
 #include "control/registration/registrar.h"
 #include "control/registration/set_event.h"
@@ -80,6 +81,7 @@ class RingServer {
     bool broken() const { return commands.broken() || answers.broken(); }
 
     FileDescriptor socket;
+    Peer peer;
     client::Mapping memory;
     client::RingConsumer commands;
     client::RingProducer answers;
@@ -92,6 +94,8 @@ class RingServer {
   };
 
   client::SharedHeader header() const;
+  // Takes a ring from those that have more than their share. False: there is none.
+  bool make_room(const Peer& newcomer) ON(control_thread);
   bool serve(uint32_t number, Client& client) ON(control_thread);
   void run_command(uint32_t number, Client& client) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);

@@ -201,6 +201,8 @@ std::string status_answer(const EngineInfo& info, const KeyStore& keys, const Sa
   write_ports(json, info, sas);
   write_workers(json, info, sas);
   json.flag("hugepages", info.hugepages).flag("keys_locked", keys.locked());
+  json.flag("memory_locked", info.memory_locked).flag("seccomp", info.seccomp);
+  json.field("user", info.user);
   json.field("sas_in", sas.count(Direction::in, SaState::live));
   json.field("sas_out", sas.count(Direction::out, SaState::live));
   json.field("capacity", sas.limits().capacity * sas.workers());

@@ -40,6 +40,8 @@ void expect_equal(const ReassemblyConfig& a, const ReassemblyConfig& b) {
 void expect_equal(const Config& a, const Config& b) {
   EXPECT_EQ(a.socket, b.socket);
   EXPECT_EQ(a.socket_group, b.socket_group);
+  EXPECT_EQ(a.user.has_value(), b.user.has_value());
+  EXPECT_EQ(a.seccomp, b.seccomp);
   EXPECT_EQ(a.cpus, b.cpus);
   EXPECT_EQ(a.memory_mb, b.memory_mb);
   EXPECT_EQ(a.allow_hugepages, b.allow_hugepages);
@@ -90,6 +92,8 @@ TEST(Config, EveryKeyIsTaken) {
 [control]
 socket = "/tmp/s"
 group = "sip"
+user = "root"
+seccomp = false
 [workers]
 cpus = [3, 1]
 idle = "poll"
@@ -127,6 +131,9 @@ action = "drop"
   EXPECT_EQ(config.policy.role, Role::ue);
   EXPECT_EQ(config.socket, "/tmp/s");
   EXPECT_EQ(config.socket_group, "sip");
+  ASSERT_TRUE(config.user);
+  EXPECT_EQ(config.user->uid, 0u);
+  EXPECT_FALSE(config.seccomp);
   EXPECT_EQ(config.cpus, (std::vector<unsigned>{3, 1}));
   EXPECT_EQ(config.worker.idle, Idle::poll);
   EXPECT_EQ(config.memory_mb, 512u);
@@ -264,7 +271,12 @@ TEST(Config, EveryWrongValueIsNamedWithItsPlace) {
       {"[control]\ngroup = \"\\u0000\"\n",
        "7:9: key 'control.group': expected a text without the character \\u0000"},
       {"[control]\ngroup = []\n", "7:9: key 'control.group': expected a text in quotes"},
-      {"[control]\nport = 1\n", "7:1: key 'control.port': unknown, expected one of socket, group"},
+      {"[control]\nport = 1\n",
+       "7:1: key 'control.port': unknown, expected one of socket, group, "
+       "user, seccomp"},
+      {"[control]\nuser = 'no-such-user'\n",
+       "7:8: key 'control.user': expected a user of this machine (useradd -r NAME makes one)"},
+      {"[control]\nseccomp = 'no'\n", "7:11: key 'control.seccomp': expected true or false"},
       {"[workers]\ncpus = []\n", "7:8: " + cpus},
       {"[workers]\ncpus = 2\n", "7:8: " + cpus},
       {"[workers]\ncpus = '0-3'\n", "7:8: " + cpus},

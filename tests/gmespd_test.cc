@@ -238,25 +238,5 @@ TEST_F(GmespdTest, LeavesTheSocketOfAnotherAlone) {
   EXPECT_EQ(gmespctl("sa count").output, "0 in, 0 out\n");
 }
 
-TEST_F(GmespdTest, GivesUpItsRightsInEveryThread) {
-  if (status_value("/proc/self/status", "CapEff") == kNoCapability) {
-    GTEST_SKIP() << "this process has no rights that gmespd could give up";
-  }
-  SKIP_IF_IT_CANNOT_START();
-  Gmespd gmespd(good_config());
-  const std::string said = gmespd.wait_for("ready");
-  ASSERT_NE(said.find("ready"), std::string::npos) << said;
-  size_t threads = 0;
-  const std::string tasks = "/proc/" + std::to_string(gmespd.pid()) + "/task";
-  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
-    ++threads;
-    const std::filesystem::path file = task.path() / "status";
-    EXPECT_EQ(status_value(file, "CapEff"), kNoCapability) << file;
-    EXPECT_EQ(status_value(file, "CapPrm"), kNoCapability) << file;
-    EXPECT_EQ(status_value(file, "NoNewPrivs"), "1") << file;
-  }
-  EXPECT_GE(threads, 2u);  // control thread and worker
-}
-
 }  // namespace
 }  // namespace gmesp

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "control/ring_server.h"
 #include "tests/ring_lab.h"
@@ -123,6 +124,45 @@ TEST_F(RingLiesTest, RefusesRecordsThatCannotBe) {
   }
   EXPECT_EQ(registrar_.count(SetState::offered), 0u);
   EXPECT_EQ(ask(*ring, register_record(6, 1)).head.refused, 0);
+}
+
+// The record is read once, and judged as it was then: whatever the client writes meanwhile.
+TEST_F(RingLiesTest, OutlivesRecordsThatChangeWhileTheyAreRead) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "a race is what this is about, on the client's side";
+#endif
+  AssumeRole role(control_thread);
+  const auto ring = connect();
+  std::atomic<bool> done = false;
+  std::thread liar([&] {
+    std::mt19937 random(3);
+    auto* slots = reinterpret_cast<volatile uint8_t*>(ring->memory().command_slots);
+    while (!done) {
+      // Sizes, counts, kinds, lengths of names: what later steps rest on.
+      const size_t slot = random() % client::kCommandSlots;
+      slots[slot * client::kCommandBytes + random() % (sizeof(client::CommandHead) + 64)] =
+          static_cast<uint8_t>(random());
+    }
+  });
+  size_t answers = 0;
+  constexpr size_t kRecords = 30000;
+  for (uint32_t i = 0; i < kRecords; ++i) {
+    ASSERT_TRUE(
+        ring->put(i % 2 == 0 ? register_record(i, i % 64) : challenge_record(i, i % 64, i)));
+    round();
+    while (const auto answer = ring->get()) {
+      answers += answer->head.kind == static_cast<uint8_t>(AnswerKind::completion);
+    }
+  }
+  done = true;
+  liar.join();
+  settle();
+  while (const auto answer = ring->get()) {
+    answers += answer->head.kind == static_cast<uint8_t>(AnswerKind::completion);
+  }
+  EXPECT_EQ(answers, kRecords) << "one for each";
+  EXPECT_EQ(server_.rings(), 1u);
+  EXPECT_EQ(ask(*ring, register_record(6, 1000)).head.refused, 0);
 }
 
 // Whole records of random bytes, and right ones with a few bytes changed: each is answered once,

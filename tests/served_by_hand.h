@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/control_socket.h"
+#include "control/listener.h"
 #include "tests/control_client.h"
 
 namespace gmesp {
@@ -27,8 +28,8 @@ class ServedByHand : public testing::Test {
   Commands commands_{rig_.info, rig_.keys, sas_, registrar_, rings_, audit_, policy_};
   EventHub events_;
   std::string path_ = socket_path("by-hand.sock");
-  std::unique_ptr<ControlSocket> socket_ =
-      std::make_unique<ControlSocket>(path_, "", epoll_.get(), commands_, events_);
+  std::unique_ptr<ControlSocket> socket_ = std::make_unique<ControlSocket>(
+      listen_on(path_, ""), path_, epoll_.get(), commands_, events_);
   std::vector<std::unique_ptr<ControlClient>> clients_;
 
   ControlClient& connect() {

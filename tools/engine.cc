@@ -111,7 +111,8 @@ Engine::Engine(const Config& config, bool verbose)
       .registrar = registrar_config(config_),
       .audit = config_.audit,
       .tsc_hz = tsc_hz(),
-      .origin = {config_.file, config_.notes}};
+      .origin = {config_.file, config_.notes},
+      .owner = config_.user};
   control_ =
       std::make_unique<ControlThread>(control, info_, config_.policy, steering_, keys_, channels);
 }

@@ -35,7 +35,8 @@ class Engine {
   // Serves the control socket until stop_fd is readable.
   void run(int stop_fd) ON(control_thread) { control_->run(stop_fd); }
 
-  const std::vector<std::string>& notices() const { return info_.notices; }
+  // What `status` says of the start; main adds what it does itself.
+  EngineInfo& info() { return info_; }
 
  private:
   void make_workers();

@@ -55,7 +55,9 @@ std::string status(const Json& json) {
   out += sets(object(json, "sets")) + rings(object(json, "rings"));
   out += audit(object(json, "audit"));
   out += "hugepages: " + text(json, "hugepages") +
-         "; keys locked in memory: " + text(json, "keys_locked") + "\n";
+         "; keys locked in memory: " + text(json, "keys_locked") +
+         ", all: " + text(json, "memory_locked") + "\nuser: " + text(json, "user") +
+         "; system calls restricted: " + text(json, "seccomp") + "\n";
   for (const Json& warning : array(json, "warnings").GetArray()) {
     out += "warning: " + text(warning, "warning") + "\n";
   }

@@ -23,6 +23,7 @@
 #include "tools/early_stop.h"
 #include "tools/engine.h"
 #include "tools/privileges.h"
+#include "tools/system_calls.h"
 
 namespace gmesp {
 namespace {
@@ -85,12 +86,19 @@ void serve(const Config& config, bool verbose) {
   std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kNotReady,
                                       files_left_behind(config));
   start_log(verbose);
+  const std::string not_locked = lock_memory();
   Engine engine(config, verbose);
-  drop_privileges();
-  for (const std::string& notice : engine.notices()) spdlog::warn("{}", notice);
+  EngineInfo& info = engine.info();
+  info.memory_locked = not_locked.empty();
+  if (!info.memory_locked) info.notices.push_back(not_locked);
+  drop_privileges(config.user);
+  info.user = current_user();
+  for (const std::string& notice : info.notices) spdlog::warn("{}", notice);
   for (const std::string& warning : config.notes.warnings) spdlog::warn("{}", warning);
   engine.start_workers();
-  early_stop.reset();  // from here on the control thread reads `stop`
+  early_stop.reset();                           // from here on the control thread reads `stop`
+  if (config.seccomp) restrict_system_calls();  // last: no thread is made from here on
+  info.seccomp = config.seccomp;
   say_ready(config);
   const AssumeRole role(control_thread);
   engine.run(stop.get());

@@ -4,15 +4,19 @@
 // does for setuid().
 #include "tools/privileges.h"
 
+#include <grp.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -74,9 +78,35 @@ bool has_capabilities(pid_t thread) {
   return false;
 }
 
+// glibc makes all of our threads change, by a signal that none of them can block.
+void become(const Account& user) {
+  if (geteuid() == user.uid && getuid() == user.uid && geteuid() != 0) return;
+  if (setgroups(0, nullptr) != 0 || setresgid(user.gid, user.gid, user.gid) != 0 ||
+      setresuid(user.uid, user.uid, user.uid) != 0) {
+    throw std::runtime_error("cannot become user " + user.name + " ([control] user): " +
+                             std::strerror(errno) + "; start as root, or as that user");
+  }
+}
+
 }  // namespace
 
-void drop_privileges() {
+std::string lock_memory() {
+  const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+  rlimit now{};
+  setrlimit(RLIMIT_MEMLOCK, &none);
+  getrlimit(RLIMIT_MEMLOCK, &now);
+  // Under a limit, memory that is taken later would be refused.
+  if (now.rlim_cur != RLIM_INFINITY) {
+    return "memory may be swapped to disk: raise the limit on locked memory (ulimit -l unlimited)";
+  }
+  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+    return std::string("memory may be swapped to disk: mlockall: ") + std::strerror(errno);
+  }
+  return "";
+}
+
+void drop_privileges(const std::optional<Account>& user) {
+  if (user) become(*user);
   ask_other_threads();
   drop_own_capabilities();
   for (const pid_t id : threads()) {
@@ -88,6 +118,11 @@ void drop_privileges() {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   const rlimit nothing{};
   setrlimit(RLIMIT_CORE, &nothing);
+}
+
+std::string current_user() {
+  const passwd* found = getpwuid(geteuid());
+  return found != nullptr ? found->pw_name : std::to_string(geteuid());
 }
 
 }  // namespace gmesp

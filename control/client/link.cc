@@ -95,6 +95,7 @@ Answer receive_answer(int fd) {
 [[noreturn]] void fail_by(const std::string& text) {
   const auto says = [&](const char* code) { return text.find(code) != std::string::npos; };
   if (says("\"too_many_connections\"")) throw Failure{GMESP_ETOO_MANY};
+  if (says("\"not_permitted\"")) throw Failure{GMESP_EPERMISSION};
   if (says("\"no_memory\"")) throw Failure{GMESP_EMEMORY};
   throw Failure{says("\"unknown_command\"") ? GMESP_EVERSION : GMESP_EPROTOCOL};
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The clients of the control socket: who may be one, and who gives up his place to another.
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "control/control_socket.h"
+#include "control/json_writer.h"
+
+namespace gmesp {
+namespace {
+
+// New clients before others get theirs.
+constexpr int kClientsPerTurn = 64;
+
+bool has_input(int fd) {
+  pollfd state{fd, POLLIN, 0};
+  return poll(&state, 1, 0) == 1;
+}
+
+// The client's commands that have no answer are not run: this answers them.
+void turn_away(int fd, Refusal why) {
+  const std::string text = refusal_answer(Refused(why));
+  send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+}  // namespace
+
+void ControlSocket::accept_clients() {
+  for (int i = 0; i < kClientsPerTurn; ++i) {
+    FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd) {
+      add_client(std::move(fd));
+    } else if (would_block()) {
+      return;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      // Out of descriptors: epoll would report the waiting client again and again.
+      epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.get(), nullptr);
+      listening_ = false;
+      return;
+    }
+  }
+}
+
+void ControlSocket::add_client(FileDescriptor fd) {
+  const Peer peer = Peer::of(fd.get());
+  if (!may_connect(fd.get(), peer)) {
+    turn_away(fd.get(), Refusal::not_permitted);
+    spdlog::debug("control client not permitted: pid {} uid {} gid {}", peer.process, peer.user,
+                  peer.group);
+    return;
+  }
+  if (connections_.size() == kMaxConnections && !make_room(peer)) {
+    turn_away(fd.get(), Refusal::too_many_connections);
+    spdlog::debug("control client refused, there are {}: pid {} uid {}", kMaxConnections,
+                  peer.process, peer.user);
+    return;
+  }
+  // Clients make as many of these lines as they like, and a log that is not read blocks its writer.
+  spdlog::debug("control client: pid {} uid {} gid {}", peer.process, peer.user, peer.group);
+  const uint64_t tag = next_tag_++;
+  Connection& connection = connections_[tag];
+  connection.fd = std::move(fd);
+  connection.peer = peer;
+  connection.interest = EPOLLIN;
+  connection.quiet_since = std::chrono::steady_clock::now();
+  epoll_event event{EPOLLIN, {}};
+  event.data.u64 = tag;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd.get(), &event);
+}
+
+bool ControlSocket::may_connect(int fd, const Peer& peer) const {
+  uid_t owner = owner_;
+  gid_t group = group_;
+  struct stat file {};
+  if (lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_) {
+    owner = file.st_uid;
+    group = file.st_gid;
+  }
+  if (peer.user == 0 || peer.user == owner || peer.group == group) return true;
+  gid_t groups[1024];  // of more than that the first 1024 would not do: then none counts
+  socklen_t bytes = sizeof groups;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) != 0) return false;
+  const gid_t* const end = groups + bytes / sizeof groups[0];
+  return std::find<const gid_t*>(groups, end, group) != end;
+}
+
+bool ControlSocket::make_room(const Peer& newcomer) {
+  uint64_t tag = idle_longest();
+  if (tag == kNobody) tag = of_greediest(newcomer);
+  if (tag == kNobody) return false;
+  const auto leaves = connections_.find(tag);
+  turn_away(leaves->second.fd.get(), Refusal::too_many_connections);
+  spdlog::debug("control client disconnected, another needs its place: pid {} uid {}",
+                leaves->second.peer.process, leaves->second.peer.user);
+  connections_.erase(leaves);
+  return true;
+}
+
+uint64_t ControlSocket::idle_longest() {
+  auto quiet_since = std::chrono::steady_clock::now() - kIdle;
+  uint64_t longest = kNobody;
+  for (const auto& [tag, connection] : connections_) {
+    if (connection.in_flight || !connection.unsent.empty() || connection.monitor) continue;
+    if (connection.quiet_since >= quiet_since) continue;
+    if (has_input(connection.fd.get())) continue;  // a command that waits for its turn
+    quiet_since = connection.quiet_since;
+    longest = tag;
+  }
+  return longest;
+}
+
+uint64_t ControlSocket::of_greediest(const Peer& newcomer) {
+  std::vector<Peer> holders;
+  for (const auto& [tag, connection] : connections_) holders.push_back(connection.peer);
+  const std::optional<Peer> giver = who_gives_way(holders, newcomer);
+  uint64_t longest = kNobody;
+  auto quiet_since = std::chrono::steady_clock::time_point::max();
+  for (const auto& [tag, connection] : connections_) {
+    if (!giver || connection.peer.user != giver->user ||
+        connection.peer.process != giver->process || connection.quiet_since >= quiet_since) {
+      continue;
+    }
+    quiet_since = connection.quiet_since;
+    longest = tag;
+  }
+  return longest;
+}
+
+void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now) {
+  for (auto next = connections_.begin(); next != connections_.end();) {
+    const auto entry = next++;
+    const Connection& connection = entry->second;
+    if (!connection.unsent.empty() && now - connection.quiet_since >= kPatience) {
+      spdlog::debug("control client disconnected: it does not read its answers");
+      connections_.erase(entry);
+    }
+  }
+  if (!listening_) {
+    epoll_event event{EPOLLIN, {}};
+    event.data.u64 = kFirstTag;
+    listening_ = epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event) == 0;
+  }
+}
+
+}  // namespace gmesp

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/fair_share.h"
+
+#include <algorithm>
+
+namespace gmesp {
+namespace {
+
+// Of those in `holders` that `counts`, one whose like (the same `key`) are most; how many they are.
+template <typename Key, typename Counts>
+std::pair<const Peer*, ptrdiff_t> largest(std::span<const Peer> holders, Key key, Counts counts) {
+  std::pair<const Peer*, ptrdiff_t> most{nullptr, 0};
+  for (const Peer& holder : holders) {
+    if (!counts(holder)) continue;
+    const ptrdiff_t count = std::count_if(holders.begin(), holders.end(), [&](const Peer& other) {
+      return counts(other) && other.*key == holder.*key;
+    });
+    if (count > most.second) most = {&holder, count};
+  }
+  return most;
+}
+
+}  // namespace
+
+Peer Peer::of(int socket) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return {};
+  return {peer.pid, peer.uid, peer.gid};
+}
+
+std::optional<Peer> who_gives_way(std::span<const Peer> holders, const Peer& newcomer) {
+  const auto everybody = [](const Peer&) { return true; };
+  const auto [user, of_user] = largest(holders, &Peer::user, everybody);
+  if (user == nullptr) return std::nullopt;
+  const uid_t richest = user->user;
+  const auto count = [&](auto&& is_like) {
+    return std::count_if(holders.begin(), holders.end(), is_like);
+  };
+  const auto own = count([&](const Peer& other) { return other.user == newcomer.user; });
+  const bool from_another = of_user > own + 1;
+  const uid_t giver = from_another ? richest : newcomer.user;
+  const auto [process, of_process] =
+      largest(holders, &Peer::process, [&](const Peer& other) { return other.user == giver; });
+  if (process == nullptr) return std::nullopt;
+  if (from_another) return *process;
+  const auto own_process = count([&](const Peer& other) {
+    return other.user == newcomer.user && other.process == newcomer.process;
+  });
+  if (of_process > own_process + 1) return *process;
+  return std::nullopt;
+}
+
+}  // namespace gmesp

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who gives up a place when all are taken and another client comes: first users, then processes of
+// one user, get as many as they ask for until the largest has no more than one over the smallest.
+// So neither a process that connects without end nor a user with a thousand processes keeps
+// anybody else out.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <span>
+
+namespace gmesp {
+
+// As the kernel says it of a connection (SO_PEERCRED).
+struct Peer {
+  pid_t process = 0;
+  uid_t user = static_cast<uid_t>(-1);
+  gid_t group = static_cast<gid_t>(-1);
+
+  static Peer of(int socket);
+};
+
+// The process that a place is taken from; none: the newcomer has its share.
+std::optional<Peer> who_gives_way(std::span<const Peer> holders, const Peer& newcomer);
+
+}  // namespace gmesp
