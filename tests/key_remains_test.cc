@@ -3,221 +3,20 @@
 // algorithm all of them are found, under traffic; when a delete is acknowledged nothing is left, of
 // the keys, their text, or what they are expanded to. Refused commands leave nothing either.
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <sched.h>
+#include <mntent.h>
 
-#include <fstream>
-#include <iterator>
-#include <map>
-#include <nlohmann/json.hpp>
-#include <random>
-#include <sstream>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "control/client/gmesp.h"
-#include "crypto/expanded_key.h"
-#include "tests/gmespd_process.h"
-#include "tests/process_memory.h"
+#include "tests/key_lab.h"
 #include "tests/ring_client.h"
-#include "tests/shell.h"
-#include "tests/socket_client.h"
 
 namespace gmesp {
 namespace {
 
-using Bytes = std::vector<uint8_t>;
-
-constexpr int kWaitMs = 20000;
-
-std::string hex(std::span<const uint8_t> bytes, bool upper = false) {
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    for (const int digit : {byte >> 4, byte & 15}) {
-      text += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[digit];
-    }
-  }
-  return text;
-}
-
-Bytes from_hex(const std::string& text) {
-  Bytes bytes;
-  for (size_t i = 0; i + 1 < text.size(); i += 2) {
-    bytes.push_back(static_cast<uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
-  }
-  return bytes;
-}
-
-Bytes random_bytes(size_t count) {
-  static std::mt19937_64 random{std::random_device{}()};
-  Bytes bytes(count);
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
-  return bytes;
-}
-
-// A key as it is, as text, and in front of a hash (RFC 2104).
-void add_key(Secrets& secrets, const std::string& name, std::span<const uint8_t> key) {
-  secrets.add(name, key);
-  secrets.add_text(name + " as text", hex(key));
-  secrets.add_text(name + " as TEXT", hex(key, true));
-  for (const uint8_t pad : {uint8_t{0x36}, uint8_t{0x5c}}) {
-    Bytes padded(key.begin(), key.end());
-    for (uint8_t& byte : padded) byte = static_cast<uint8_t>(byte ^ pad);
-    secrets.add(name + " and HMAC's pad", padded);
-  }
-}
-
-// GCM's hash key, as the cipher makes it and turned round for the multiplication.
-void add_hash_key(Secrets& secrets, const std::string& name, std::span<const uint8_t> key) {
-  const Bytes zeros(16);
-  Bytes h(32);
-  int bytes = 0;
-  EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
-  EVP_EncryptInit_ex(context, EVP_aes_128_ecb(), nullptr, key.data(), nullptr);
-  EVP_EncryptUpdate(context, h.data(), &bytes, zeros.data(), 16);
-  EVP_CIPHER_CTX_free(context);
-  h.resize(16);
-  secrets.add(name + "'s hash key", h);
-  secrets.add(name + "'s hash key", Bytes(h.rbegin(), h.rend()));
-}
-
-// The ESP keys of an SA, and everything that both directions expand them to.
-void add_esp_keys(Secrets& secrets, const std::string& name, Suite suite, const EspKeys& keys) {
-  for (const Key* key : {&keys.authentication, &keys.encryption}) {
-    if (key->size() == 0) continue;
-    add_key(secrets, name, key->bytes());
-    if (suite == Suite::aes_gcm || suite == Suite::aes_gmac) {
-      add_hash_key(secrets, name, key->bytes());
-    }
-  }
-  const Manager manager = make_manager(InstructionSet::best);
-  for (const Direction direction : {Direction::in, Direction::out}) {
-    alignas(64) std::array<uint8_t, sizeof(GcmSlot)> slot{};
-    expand_keys(manager.get(), suite, direction, keys, slot.data());
-    const std::span<const uint8_t> bytes(slot.data(), expanded_key_bytes(suite));
-    if (suite_info(suite).encryption == EncryptionAlgorithm::des_ede3_cbc) {
-      secrets.add(name + " expanded", bytes.first(sizeof(HmacState)));
-      secrets.add(name + " expanded", bytes.subspan(offsetof(Des3Slot, schedules)));  // no pointers
-    } else {
-      secrets.add(name + " expanded", bytes);
-      if (suite_info(suite).integrity != IntegrityAlgorithm::aes_gmac &&
-          suite_info(suite).encryption != EncryptionAlgorithm::aes_gcm) {
-        secrets.add(name + " expanded", bytes.subspan(0, 20));
-        secrets.add(name + " expanded", bytes.subspan(20, 20));
-      }
-    }
-  }
-}
-
-std::string suite_name(Suite suite) {
-  const SuiteInfo& info = suite_info(suite);
-  return std::string(name(info.integrity)) + "/" + std::string(name(info.encryption));
-}
-
-std::string text_of(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-class KeyRemainsTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() { let_leak_sanitizer_be(); }
-
-  void SetUp() override {
-    if (geteuid() != 0) GTEST_SKIP() << "reading another process's memory takes CAP_SYS_PTRACE";
-#ifdef __SANITIZE_THREAD__
-    GTEST_SKIP() << "ThreadSanitizer's own thread keeps capabilities";
-#endif
-    char folder[] = "/tmp/key_remains_test_XXXXXX";
-    folder_ = mkdtemp(folder);
-    socket_ = folder_ + "/gmespd.sock";
-    make_traffic();
-    gmespd_.emplace(write_config(), "-v");
-    const std::string said = gmespd_->wait_for("ready");
-    ASSERT_NE(said.find("ready"), std::string::npos) << said;
-  }
-  ~KeyRemainsTest() override {
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
-  }
-
-  // Captures that both ports read again and again, and the SAs they are for.
-  void make_traffic() {
-    std::ofstream access(folder_ + "/access.pcap", std::ios::binary);
-    std::ofstream host(folder_ + "/host.pcap", std::ios::binary);
-    for (const SuiteInfo& info : kSuites) {
-      const auto number = static_cast<size_t>(info.suite) + 1;
-      std::ostringstream words;
-      words << "cd " << folder_ << " && " << GMESP_GMESPCTL << " mkpcap ip 4 ues 2 packets 8"
-            << " seed " << random_bytes(1)[0] + 256 * number << " window 0 ue 10.0." << number
-            << ".1 spi " << number * 0x10000 << " alg " << name(info.integrity) << " ealg "
-            << name(info.encryption) << " sa sas esp esp.pcap plain plain.pcap";
-      const Outcome outcome = shell(words.str());
-      ASSERT_EQ(outcome.status, 0) << outcome.output;
-      constexpr size_t kFileHeader = 24;
-      const size_t from = number == 1 ? 0 : kFileHeader;
-      access << text_of(folder_ + "/esp.pcap").substr(from);
-      host << text_of(folder_ + "/plain.pcap").substr(from);
-      std::ifstream sas(folder_ + "/sas");
-      for (std::string line; std::getline(sas, line);) take_sa(info.suite, line);
-    }
-  }
-
-  // "sa add KEY VALUE ..." as a request; its keys are secrets from now on.
-  void take_sa(Suite suite, const std::string& line) {
-    std::istringstream words(line.substr(std::string("sa add").size()));
-    nlohmann::json request{{"command", "sa add"}};
-    for (std::string key, value; words >> key >> value;) request[key] = value;
-    EspKeys keys{Key(from_hex(request.value("auth-key", ""))),
-                 Key(from_hex(request.value("enc-key", ""))),
-                 Key(from_hex(request.value("salt", "")))};
-    add_esp_keys(of_sas_, suite_name(suite), suite, keys);
-    sas_.push_back(request);
-  }
-
-  std::string write_config() const {
-    const std::string file = folder_ + "/gmespd.toml";
-    const auto port = [&](const std::string& name) {
-      return "[" + name + "]\ndevice = 'net_pcap_" + name + ",rx_pcap=" + folder_ + "/" + name +
-             ".pcap,infinite_rx=1'\n";
-    };
-    std::ofstream(file) << "role = 'pcscf'\n[control]\nsocket = '" << socket_
-                        << "'\n[workers]\nhugepages = 'never'\ncpus = [" << sched_getcpu() << "]\n"
-                        << port("access") << port("host") << "[sa]\ncapacity = 100\n";
-    return file;
-  }
-
-  Secrets::Found find(const Secrets& secrets) const {
-    Secrets::Found found;
-    size_t bytes = 0;
-    for_each_writable_part(gmespd_->pid(), [&](std::string_view memory, const std::string& place) {
-      bytes += memory.size();
-      secrets.find_in(memory, place, found);
-    });
-    EXPECT_GT(bytes, size_t{1} << 20) << "its memory was read";
-    return found;
-  }
-  void expect_nothing(const Secrets& secrets, const std::string& when) const {
-    for (const auto& [name, place] : find(secrets)) {
-      ADD_FAILURE() << when << ": " << name << " in " << place;
-    }
-  }
-
-  // While an SA lives, its slot has what it needs: the key as text, or in front of a hash, is
-  // nowhere.
-  static void expect_expanded_only(const Secrets::Found& found) {
-    for (const auto& [name, place] : found) {
-      for (const char* form : {"text", "TEXT", "pad"}) {
-        EXPECT_EQ(name.find(form), std::string::npos) << name << " in " << place;
-      }
-    }
-  }
-
-  std::string folder_;
-  std::string socket_;
-  std::optional<Gmespd> gmespd_;
-  std::vector<nlohmann::json> sas_;
-  Secrets of_sas_;
-};
+class KeyRemainsTest : public KeyLab {};
 
 // PUB-09
 TEST_F(KeyRemainsTest, NothingIsLeftOfSasThatWereDeletedUnderTraffic) {
@@ -342,48 +141,7 @@ TEST_F(KeyRemainsTest, NothingIsLeftOfSetsThatWereDeleted) {
 TEST_F(KeyRemainsTest, NothingIsLeftOfRefusedCommands) {
   SocketClient client(socket_);
   Secrets secrets;
-  const auto key = [&](const std::string& name) {
-    const Bytes bytes = random_bytes(16);
-    add_key(secrets, name, bytes);
-    return hex(bytes);
-  };
-  const std::string good =
-      R"({"command":"sa add","dir":"in","spi":"0x1001","src":"198.51.100.7","dst":"192.0.2.1",)"
-      R"("proto":"any","alg":"hmac-md5-96","ealg":"aes-cbc","auth-key":")";
-  const std::string end = R"(","enc-key":")";
-  // Digits alone: as a number it is read by another part of the parser, and never fits.
-  std::string digits;
-  for (const uint8_t byte : random_bytes(32)) digits += static_cast<char>('1' + byte % 9);
-  secrets.add_text("digits", digits);
-  const std::string refused[] = {
-      good + key("cut auth-key"),
-      good + key("auth-key") + end + key("cut enc-key") + "\"",
-      good + key("no hex") + "zz" + end + key("behind no hex") + "\"}",
-      good + key("wrong length") + "00" + end + key("behind wrong length") + "\"}",
-      good + key("control character") + "\x01" + end + key("behind control character") + "\"}",
-      good + key("bad UTF-8") + "\xff" + end + key("behind bad UTF-8") + "\"}",
-      good + key("escape") + "\\u00e9\\n" + end + key("behind an escape") + "\"}",
-      good + key("unknown") + end + key("of unknown") + "\",\"" + key("as a name") + "\":1}",
-      good + key("twice") + "\",\"auth-key\":\"" + key("again") + end + key("last") + "\"}",
-      good + key("list") + "\",\"enc-key\":[\"" + key("in a list") + "\"]}",
-      good + key("object") + "\",\"enc-key\":{\"" + key("in an object") + "\":1}}",
-      good + key("number") + "\",\"enc-key\":" + digits + "}",
-      R"({"command":")" + key("as command") + "\"}",
-      R"({"command":"sa show","dir":")" + key("as dir") + R"(","spi":")" + key("as spi") + "\"}",
-      R"({"command":"sa list","after":")" + key("as after") + "\"}",
-      R"({"command":"ue challenge","handle":"0x0000000000000001","ck":")" + key("ck") +
-          R"(","ik":")" + key("ik") + "\"}",
-      R"({"command":"ue challenge","handle":")" + key("as handle") + R"(","ck":"1","ik":"2"})",
-      R"({"command":"ue register","ue":"10.0.0.1","pcscf":"192.0.2.1","impi":"a@ims",)"
-      R"("security-client":"ipsec-3gpp;alg=)" +
-          key("in a header") + "\"}",
-      digits,
-      "\"" + key("a string alone") + "\"",
-      "[\"" + key("in an array") + "\"]",
-      key("no JSON"),
-      std::string(65536, ' ') + key("too long"),
-      "{\"command\":\"" + key("long") + std::string(65536, ' '),
-  };
+  const std::vector<std::string> refused = refused_records(secrets);
   // After each: the next one would overwrite what is left on the stack.
   for (const std::string& record : refused) {
     const auto answer = client.ask(record);
@@ -417,6 +175,51 @@ TEST_F(KeyRemainsTest, NothingIsLeftOfRefusedRecordsOfARing) {
     ASSERT_TRUE(answer);
     EXPECT_NE(answer->head.refused, 0);
     expect_nothing(secrets, "refused");
+  }
+}
+
+class HugePagesTest : public KeyLab {
+ protected:
+  HugePagesTest() { hugepages_ = "auto"; }
+  static std::set<std::string> hugepage_files() {
+    std::set<std::string> files;
+    FILE* mounts = setmntent("/proc/self/mounts", "r");
+    while (const mntent* mount = getmntent(mounts)) {
+      if (std::string_view(mount->mnt_type) != "hugetlbfs") continue;
+      for (const auto& entry : std::filesystem::directory_iterator(mount->mnt_dir)) {
+        files.insert(entry.path());
+      }
+    }
+    endmntent(mounts);
+    return files;
+  }
+};
+
+// Killed, it cannot clean up: so nothing it has may have a name. Memory without one is the kernel's
+// again with the last process that has it, and zeroes for the next.
+TEST_F(HugePagesTest, NothingHasANameThatWouldOutliveAKill) {
+  SocketClient client(socket_);
+  if (!client.ask(R"({"command":"status"})").value("hugepages", false)) {
+    GTEST_SKIP() << "this machine has no free hugepages";
+  }
+  for (const nlohmann::json& sa : sas_) {
+    ASSERT_EQ(client.ask(sa.dump()).value("done", ""), "added");
+  }
+  std::ifstream maps("/proc/" + std::to_string(gmespd_->pid()) + "/maps");
+  size_t shared = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("rw-s") == std::string::npos) continue;
+    ++shared;
+    EXPECT_TRUE(line.ends_with("(deleted)") || line.find(" /dev/") != std::string::npos ||
+                line.ends_with("anon_inode:[io_uring]"))
+        << line;
+  }
+  EXPECT_GT(shared, 0u) << "its hugepages are shared memory";
+  const std::set<std::string> before = hugepage_files();
+  gmespd_->stop(SIGKILL);
+  EXPECT_EQ(hugepage_files(), before);
+  for (const std::string& file : before) {
+    EXPECT_EQ(file.find("rtemap"), std::string::npos) << file << ": DPDK's name for its pages";
   }
 }
 

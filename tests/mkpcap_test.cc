@@ -262,7 +262,7 @@ TEST_F(MkpcapTest, RefusesWhatMakesNoSense) {
       {"ues 1", "needs a file"},
       {"ues 1 sa", "sa has no value"},
       {"ues 1 sa f sa g", "twice"},
-      {"ues 1 sa f frames 7", "does not take frames"},
+      {"ues 1 sa f frames 7", "does not take its word number 5"},
       {"ues 1 esp f", "need packets"},
       {"ues 1 sa f packets 9", "needs a capture file"},
       {"ues 1 packets 0 esp f", "packets is a number from 1"},

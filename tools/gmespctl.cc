@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -190,7 +191,9 @@ ExitStatus run(Options& options) {
   } else {
     const FileDescriptor file(
         options.file == "-" ? dup(STDIN_FILENO) : open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) throw UsageError("cannot read " + options.file);
+    if (!file) {
+      throw UsageError(std::string("the file of -f cannot be read: ") + std::strerror(errno));
+    }
     Session(options.socket, timeout, !options.json, printer).run_file(file.get());
   }
   return all_written(refused ? ExitStatus::refused : ExitStatus::done, "the answers");
@@ -245,6 +248,9 @@ int main(int argc, char** argv) {
     }
     if (options.explain) options.words.emplace_back("explain");
     return static_cast<int>(gmesp::run(options));
+  } catch (const CLI::ExtrasError&) {  // it repeats the word, which may be a key
+    gmesp::error_line(options, 0, "there is no such option (gmespctl --help)", "usage");
+    return static_cast<int>(ExitStatus::usage);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitStatus::usage);
   } catch (const gmesp::UsageError& error) {

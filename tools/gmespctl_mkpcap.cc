@@ -34,7 +34,8 @@ class Values {
       std::string_view name = words[i];
       if (name.starts_with("--")) name.remove_prefix(2);
       if (std::find(std::begin(kKeys), std::end(kKeys), name) == std::end(kKeys)) {
-        throw UsageError("mkpcap does not take " + std::string(name) + " (gmespctl --help)");
+        throw UsageError("mkpcap does not take its word number " + std::to_string(i + 1) +
+                         " (gmespctl --help)");  // not repeated: it may be a key
       }
       if (i + 1 == words.size()) throw UsageError(std::string(name) + " has no value");
       if (!values_.emplace(name, words[i + 1]).second) {
