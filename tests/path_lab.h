@@ -116,6 +116,9 @@ class PathLab {
 
   // From the next packet on; outlives the lab or the next one used.
   void use(const Policy& policy) { cleartext_.use(policy); }
+  // For those that bring bursts of their own and look at them themselves (tests/fuzz).
+  Inbound& inbound() { return inbound_; }
+  Outbound& outbound() { return outbound_; }
 
   // The events that wait on SAs of a direction, taken.
   template <typename Table>

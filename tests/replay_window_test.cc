@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <bitset>
+#include <cstdlib>
+#include <random>
 #include <set>
 #include <vector>
 
@@ -214,6 +217,149 @@ TEST(ReplayWindow, EqualsAModelThatRemembersEverything) {
       }
     })) << "size "
         << size;
+  }
+}
+
+// GMESP_LONG=1: what takes a minute instead of a second.
+bool run_long() { return std::getenv("GMESP_LONG") != nullptr; }
+
+constexpr uint16_t kEdgeSizes[] = {32, 33, 64, 65, 128, 1024};
+
+// Where a number can stand so that it matters: at the edges of the window, of a word, of the ring
+// and of the numbers, on both sides, and far away.
+std::vector<int64_t> distances_that_matter(uint16_t size) {
+  const auto ring =
+      static_cast<int64_t>(64 * std::max<size_t>(1, ReplayWindow::outside_words(size)));
+  std::set<int64_t> distances{0, 2, int64_t{1} << 31};
+  for (const int64_t edge : {int64_t{0}, int64_t{size}, int64_t{64}, ring}) {
+    for (const int64_t near : {edge - 1, edge, edge + 1}) {
+      distances.insert(near);
+      distances.insert(-near);
+    }
+  }
+  return {distances.begin(), distances.end()};
+}
+
+// Every sequence of so many of these distances, each step judged by the model; then every one of
+// them as the number after the last.
+class AllSequences {
+ public:
+  AllSequences(uint16_t size, uint32_t start)
+      : size_(size), start_(start), distances_(distances_that_matter(size)) {}
+
+  void run(size_t length) { go_on(SlowModel(size_, start_), length); }
+  size_t tried() const { return tried_; }
+
+ private:
+  void go_on(const SlowModel& model, size_t length) {
+    Window window(size_, start_);
+    for (const uint32_t number : accepted_) ASSERT_TRUE(window.accept(number));
+    ASSERT_EQ(window.highest(), model.highest());
+    for (const int64_t distance : distances_) {
+      ++tried_;
+      const uint32_t number = within_numbers(int64_t{model.highest()} + distance);
+      const bool fresh = model.may_accept(number);
+      ASSERT_EQ(window.may_accept(number), fresh)
+          << number << " after " << testing::PrintToString(accepted_);
+      // One that is refused changes nothing: what follows it is what follows without it.
+      if (!fresh) {
+        ASSERT_FALSE(window.accept(number));
+      }
+      if (!fresh || length == 0) continue;
+      accepted_.push_back(number);
+      SlowModel next = model;
+      next.accept(number);
+      go_on(next, length - 1);
+      if (testing::Test::HasFatalFailure()) return;
+      accepted_.pop_back();
+    }
+  }
+
+  const uint16_t size_;
+  const uint32_t start_;
+  const std::vector<int64_t> distances_;
+  std::vector<uint32_t> accepted_;
+  size_t tried_ = 0;
+};
+
+TEST(ReplayWindow, EverySequenceOfDistancesThatMatter) {
+  for (const uint16_t size : kEdgeSizes) {
+    for (const uint32_t start : {0u, 100000u, kTop - 2u * size, kTop - 1}) {
+      SCOPED_TRACE(testing::Message() << "size " << size << " from " << start);
+      AllSequences sequences(size, start);
+      sequences.run(run_long() ? 4 : 3);
+      if (HasFatalFailure()) return;
+      EXPECT_GT(sequences.tried(), 100u);
+    }
+  }
+}
+
+// A bit for each number of the window, the highest first: no ring, no words.
+class ShiftedModel {
+ public:
+  ShiftedModel(uint16_t size, uint32_t seen) : size_(size), highest_(seen) { received_.set(); }
+
+  bool accept(uint32_t number) {
+    if (number > highest_) {
+      received_ <<= std::min<size_t>(number - highest_, received_.size());
+      received_.set(0);
+      highest_ = number;
+      return true;
+    }
+    const uint32_t behind = highest_ - number;
+    if (behind >= size_ || received_.test(behind)) return false;
+    received_.set(behind);
+    return true;
+  }
+  uint32_t highest() const { return highest_; }
+
+ private:
+  uint16_t size_;
+  uint32_t highest_;
+  std::bitset<ReplayWindow::kMaxSize> received_;
+};
+
+// Mostly the next numbers and what is late or twice; sometimes an edge, rarely a far jump.
+int64_t random_distance(uint64_t random, uint16_t size,
+                        const std::vector<int64_t>& distances_that_matter) {
+  const uint64_t what = random % 64;
+  random >>= 6;
+  if (what < 24) return random % 8 == 0 ? 3 : 1;
+  if (what < 56) return -static_cast<int64_t>(random % (size + 3u));
+  if (what < 58) return static_cast<int64_t>(random % (3u * size));
+  if (what == 58 && random % 4096 == 0) return static_cast<int64_t>(random % (1u << 31));
+  const size_t one = random % distances_that_matter.size();
+  const bool far = distances_that_matter[one] > 1 << 20;
+  return far ? 1 : distances_that_matter[one];
+}
+
+TEST(ReplayWindow, EqualsAModelOverALongLife) {
+  const uint64_t steps = run_long() ? 100'000'000 : 1'000'000;
+  for (const uint16_t size : {uint16_t{32}, uint16_t{64}, uint16_t{128}, uint16_t{1024}}) {
+    const std::vector<int64_t> distances = distances_that_matter(size);
+    std::mt19937_64 random(size);  // the same steps every time
+    Window window(size, 0);
+    ShiftedModel model(size, 0);
+    uint64_t accepted = 0;
+    uint64_t at_the_end = 0;
+    for (uint64_t step = 0; step < steps; ++step) {
+      const int64_t distance = random_distance(random(), size, distances);
+      const uint32_t number = within_numbers(int64_t{model.highest()} + distance);
+      // No 0: to the shifted model it is a number like others once the window reaches it.
+      const bool fresh = number != 0 && model.accept(number);
+      const bool could = window.may_accept(number);
+      ASSERT_TRUE(could == fresh && window.accept(number) == fresh &&
+                  window.highest() == model.highest())
+          << "size " << size << ", step " << step << ", number " << number;
+      accepted += fresh ? 1 : 0;
+      if (model.highest() != kTop || ++at_the_end < 3u * size) continue;
+      at_the_end = 0;
+      const auto start = static_cast<uint32_t>(random());
+      window = Window(size, start);
+      model = ShiftedModel(size, start);
+    }
+    EXPECT_GT(accepted, steps / 4);
+    EXPECT_GT(steps - accepted, steps / 4);
   }
 }
 
