@@ -42,11 +42,13 @@ class GmespdRightsTest : public testing::Test {
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
 
-  std::string config(const std::string& control) const {
+  std::string config(const std::string& control,
+                     const std::string& access = "net_null0,no-rx=1") const {
     const std::string file = folder_ + "/gmespd.toml";
     std::ofstream(file) << "role = 'pcscf'\n[control]\nsocket = '" << socket_ << "'\n"
                         << control << "\n[workers]\nhugepages = 'never'\ncpus = [" << sched_getcpu()
-                        << "]\n[access]\ndevice = 'net_null0,no-rx=1'\n"
+                        << "]\n[access]\ndevice = '" << access
+                        << "'\n"
                            "[host]\ndevice = 'net_null1,no-rx=1'\n[sa]\ncapacity = 100\n";
     return file;
   }
@@ -95,8 +97,8 @@ class GmespdRightsTest : public testing::Test {
 
 TEST_F(GmespdRightsTest, ServesWithoutRightsAndWithFewSystemCallsInEveryThread) {
   Gmespd gmespd(config(""));
-  const std::string said = gmespd.wait_for("ready");
-  ASSERT_NE(said.find("ready"), std::string::npos) << said;
+  const std::string said = gmespd.wait_for("ready, role");
+  ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   for (const char* key : {"CapEff", "CapPrm"}) {
     EXPECT_EQ(in_threads(gmespd, key), std::set<std::string>{kNoCapability});
   }
@@ -112,8 +114,8 @@ TEST_F(GmespdRightsTest, ServesWithoutRightsAndWithFewSystemCallsInEveryThread) 
 
 TEST_F(GmespdRightsTest, SystemCallsCanBeLeftAlone) {
   Gmespd gmespd(config("seccomp = false"));
-  const std::string said = gmespd.wait_for("ready");
-  ASSERT_NE(said.find("ready"), std::string::npos) << said;
+  const std::string said = gmespd.wait_for("ready, role");
+  ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   EXPECT_EQ(in_threads(gmespd, "Seccomp"), std::set<std::string>{"0"});
   EXPECT_EQ(in_threads(gmespd, "NoNewPrivs"), std::set<std::string>{"1"});
   EXPECT_EQ(status().value("seccomp", true), false);
@@ -126,8 +128,8 @@ TEST_F(GmespdRightsTest, ServesAsAnotherUserInEveryThread) {
   const group* games = getgrnam("games");
   ASSERT_NE(games, nullptr);
   Gmespd gmespd(config("user = 'nobody'\ngroup = 'games'"));
-  const std::string said = gmespd.wait_for("ready");
-  ASSERT_NE(said.find("ready"), std::string::npos) << said;
+  const std::string said = gmespd.wait_for("ready, role");
+  ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   const std::set<std::string> uid{std::to_string(nobody->pw_uid)};
   EXPECT_EQ(in_threads(gmespd, "Uid"), uid);
   EXPECT_EQ(in_threads(gmespd, "Gid"), std::set<std::string>{std::to_string(nobody->pw_gid)});
@@ -145,18 +147,35 @@ TEST_F(GmespdRightsTest, ServesAsAnotherUserInEveryThread) {
   EXPECT_FALSE(std::filesystem::exists(socket_)) << "in a folder that was made for him";
 }
 
-// A folder that was there is somebody else's: the file stays, and the next start replaces it.
-TEST_F(GmespdRightsTest, StartsOverTheSocketThatAnotherUserCouldNotRemove) {
+// A folder that was there is somebody else's: the files stay, and the next start replaces them.
+TEST_F(GmespdRightsTest, StartsOverSocketsThatAnotherUserCouldNotRemove) {
   if (geteuid() != 0) GTEST_SKIP() << "becoming another user takes root";
   std::filesystem::create_directory(folder_ + "/run");
-  for (int start = 0; start < 2; ++start) {
-    Gmespd gmespd(config("user = 'nobody'"));
-    const std::string said = gmespd.wait_for("ready");
-    ASSERT_NE(said.find("ready"), std::string::npos) << said;
-    expect_service();
-    EXPECT_EQ(gmespd.stop(SIGTERM), 0);
-    EXPECT_TRUE(std::filesystem::exists(socket_));
+  const std::string file = folder_ + "/run/device";
+  for (const std::string& device :
+       {"net_vhost0,iface=" + file, "net_memif0,role=server,socket-abstract=no,socket=" + file}) {
+    for (int start = 0; start < 2; ++start) {
+      Gmespd gmespd(config("user = 'nobody'", device));
+      const std::string said = gmespd.wait_for("ready, role");
+      ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
+      expect_service();
+      EXPECT_EQ(gmespd.stop(SIGTERM), 0);
+      EXPECT_TRUE(std::filesystem::exists(socket_));
+      EXPECT_TRUE(std::filesystem::exists(file));
+    }
   }
+}
+
+// A socket on which somebody listens is not ours to remove, nor is a file.
+TEST_F(GmespdRightsTest, LeavesADevicesSocketAloneOnWhichSomebodyListens) {
+  const std::string file = folder_ + "/device";
+  Gmespd first(config("", "net_vhost0,iface=" + file));
+  ASSERT_NE(first.wait_for("ready, role").find("ready, role"), std::string::npos);
+  const Outcome second = shell(kGmespd + " -c " + config("", "net_vhost0,iface=" + file));
+  EXPECT_EQ(second.status, 1);
+  EXPECT_NE(second.output.find("somebody listens at " + file), std::string::npos) << second.output;
+  EXPECT_TRUE(std::filesystem::exists(file));
+  expect_service();
 }
 
 TEST_F(GmespdRightsTest, RefusesAUserThatThereIsNot) {
@@ -171,8 +190,8 @@ TEST_F(GmespdRightsTest, RefusesAUserThatThereIsNot) {
 // No core dump, no reader among the same user's processes; swap: all is locked, or `status` warns.
 TEST_F(GmespdRightsTest, KeepsItsMemoryToItself) {
   Gmespd gmespd(config(""));
-  const std::string said = gmespd.wait_for("ready");
-  ASSERT_NE(said.find("ready"), std::string::npos) << said;
+  const std::string said = gmespd.wait_for("ready, role");
+  ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   const std::string folder = "/proc/" + std::to_string(gmespd.pid());
   std::ifstream limits(folder + "/limits");
   std::string core;

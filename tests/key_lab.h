@@ -179,8 +179,8 @@ class KeyLab : public testing::Test {
     socket_ = folder_ + "/gmespd.sock";
     make_traffic();
     gmespd_.emplace(write_config(), "-v");
-    const std::string said = gmespd_->wait_for("ready");
-    ASSERT_NE(said.find("ready"), std::string::npos) << said;
+    const std::string said = gmespd_->wait_for("ready, role");
+    ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   }
   ~KeyLab() override {
     if (!folder_.empty()) std::filesystem::remove_all(folder_);

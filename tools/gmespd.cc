@@ -18,11 +18,11 @@
 
 #include "control/config.h"
 #include "control/file_descriptor.h"
-#include "dataplane/dpdk/device_string.h"
 #include "tools/bench.h"
 #include "tools/early_stop.h"
 #include "tools/engine.h"
 #include "tools/privileges.h"
+#include "tools/stale_sockets.h"
 #include "tools/system_calls.h"
 
 namespace gmesp {
@@ -66,15 +66,11 @@ void say_ready(const Config& config) {
   std::fflush(stdout);
 }
 
-// What stays when the process does not end by itself: our socket, and that of a virtio_user device
-// in server mode.
+// What stays when the process does not end by itself: our socket, and those of devices.
 std::vector<std::string> files_left_behind(const Config& config) {
-  std::vector<std::string> files{config.socket};
-  for (const DeviceConfig& device : {config.access, config.host}) {
-    const DeviceString text(device.device);
-    const auto path = text.argument("path");
-    if (text.is_virtio_user() && path) files.emplace_back(*path);
-  }
+  std::vector<std::string> files = device_sockets(config);
+  for (const std::string& file : files) remove_stale_socket(file);
+  files.push_back(config.socket);
   return files;
 }
 
