@@ -71,7 +71,7 @@ std::optional<InstallError> Spd::install(const InstallOutbound& command) {
   sa.has_alternate_ports = command.alternate.any();
   if (first != kNoSa) sa.path_mtu = sas_[first].path_mtu;  // one path to a UE, however many SAs
   sas_.place(command.index, sa, command.alternate);
-  if (first != kNoSa) {
+  if (sa.path_mtu != 0) {
     sas_.record(sas_[command.index]).path_mtu_until = sas_.record(sas_[first]).path_mtu_until;
   }
   link(command.index, command.standby);

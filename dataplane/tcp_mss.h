@@ -2,7 +2,7 @@
 // Keeps TCP segments small enough for ESP to fit the access MTU: the MSS option of a SYN is
 // lowered, in both directions, the TCP checksum mended as RFC 1624. A SYN without the option is
 // left alone: its peer then sends 536 or 1220 bytes (RFC 9293 3.7.1), which fit but on IPv6 paths
-// below 1324 bytes, where segments of that size are dropped as packet_too_big.
+// below 1324 bytes, where segments of that size are fragmented.
 #pragma once
 
 #include <cstdint>

@@ -197,6 +197,15 @@ TEST(Outbound, WarnsOnceAtTheSoftLimit) {
   EXPECT_TRUE(PathLab::take_events(lab.spd).empty());
 }
 
+TEST(Outbound, UsesAnSaForAPacketThatLeavesInFragments) {
+  PathLab lab;
+  const SaIndex index = lab.install_out(sa_to(kPcscf6, kUe6));
+  EXPECT_EQ(lab.out(answer().payload(1500)).frames.size(), 2u);
+  EXPECT_EQ(PathLab::take_events(lab.spd), std::vector{SaEventKind::first_use});
+  EXPECT_EQ(lab.spd.sas()[index].last_sent, SequenceNumber{1});
+  EXPECT_EQ(lab.counters.protected_out, 1u);
+}
+
 // Not for a packet that does not leave.
 TEST(Outbound, ReportsTheFirstUseOfAnSaOnce) {
   PathConfig config;
