@@ -39,7 +39,7 @@ struct WorkerConfig {
   size_t sa_capacity = 0;  // SAs per direction
   PathConfig path;
   Idle idle = Idle::poll;
-  AuditSetting audit;  // from the first packet on, until SetAudit
+  AuditSetting audit = {};  // from the first packet on, until SetAudit
   InstructionSet instruction_set = InstructionSet::best;  // that of the KeyStore
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // DESIGN 7: any bytes at all are forwarded or counted under one reason; nothing crashes, leaks or
 // reads beyond a packet (run under ASan). Fixed seeds, so that a failure comes again.
+#include <cstdlib>
+#include <fstream>
 #include <random>
 
 #include "tests/worker_lab.h"
@@ -107,6 +109,16 @@ Frame random_frame(Random& random, bool from_ue, uint32_t number) {
   return frame;
 }
 
+// GMESP_LONG=1: 100 times as many, 10 million frames at one worker (tests/README.md says how long).
+uint32_t times_as_many() { return std::getenv("GMESP_LONG") != nullptr ? 100 : 1; }
+
+size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  size_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * 4096;
+}
+
 struct Row {
   size_t workers;
   size_t queues;
@@ -132,11 +144,14 @@ TEST_P(Conservation, EveryByteStringIsForwardedOrCountedOnce) {
   }
   lab.settle();
   Random random(20261120);
-  for (uint32_t i = 0; i < GetParam().frames; ++i) {
+  size_t resident_before = 0;
+  const uint32_t frames = GetParam().frames * times_as_many();
+  for (uint32_t i = 0; i < frames; ++i) {
     const bool from_access = below(random, 2) == 0;
     const bool from_ue = below(random, 8) == 0 ? !from_access : from_access;
     FakeDevice& port = from_access ? lab.access : lab.host;
     port.feed(below(random, shape.queues), random_frame(random, from_ue, i));
+    if (i == frames / 2) resident_before = resident_bytes();
     if (i % 200 == 0) {
       lab.settle();
       lab.host.take_sent();
@@ -145,11 +160,12 @@ TEST_P(Conservation, EveryByteStringIsForwardedOrCountedOnce) {
   }
   lab.settle();
   lab.expect_conserved();
+  EXPECT_LT(resident_bytes(), resident_before + (size_t{4} << 20)) << "memory grows with packets";
   const Counters sum = lab.sum();
-  EXPECT_EQ(sum.access.rx_packets + sum.host.rx_packets, GetParam().frames);
-  EXPECT_GT(sum.protected_in, GetParam().frames / 100) << "traffic gets to the end of the path";
-  EXPECT_GT(sum.protected_out, GetParam().frames / 100);
-  EXPECT_GT(sum.fragments_made, GetParam().frames / 100);
+  EXPECT_EQ(sum.access.rx_packets + sum.host.rx_packets, frames);
+  EXPECT_GT(sum.protected_in, frames / 100) << "traffic gets to the end of the path";
+  EXPECT_GT(sum.protected_out, frames / 100);
+  EXPECT_GT(sum.fragments_made, frames / 100);
   EXPECT_GT(sum.answers_made, 0u);
   EXPECT_GT(sum[Drop::icmp_about_esp], 0u);
 }
