@@ -179,6 +179,9 @@ class Lab(contextlib.ExitStack):
             self._gmespd.kill()
             self._gmespd.wait()
 
+    def pid(self):
+        return self._gmespd.pid
+
     def check_gmespd(self):
         """Still running? A crash would otherwise show only as lost packets."""
         status = self._gmespd.poll()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A raw Ethernet port: whole frames in and out of an interface, VLAN tags included."""
 
+import errno
 import socket
 import struct
 import time
@@ -39,6 +40,10 @@ class RawPort:
                 frame, ancillary, _, sender = self._socket.recvmsg(65535, 256)
             except TimeoutError:
                 return None
+            except OSError as error:
+                if error.errno != errno.ENETDOWN:
+                    raise
+                continue  # a link that went down is told once
             if sender[2] != PACKET_OUTGOING:
                 return self._with_vlan_tag(frame, ancillary)
         return None
