@@ -263,7 +263,7 @@ TEST(AuditSample, BeginsAnewEverySecondAndAfterEveryJumpOfTheClock) {
   constexpr uint64_t kHz = 1000;
   Drops drops(counters, ring, kHz);
   drops.set_audit({audit_bit(Drop::runt), 1});
-  const Packet packet;
+  const Packet packet{};
   const auto told_at = [&](uint64_t tsc) {
     drops.enter(Direction::in, tsc);
     const uint64_t before = counters.audited;

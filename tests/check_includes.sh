@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # The layers: DPDK is a port, IPsec-MB is an engine, each named in one folder; includes only point downwards.
+# And what no code of some folders may use.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,4 +22,8 @@ forbid '#include [<"](dataplane|control)/' 'crypto/ depends on nothing here' cry
 forbid '#include [<"]control/' 'dataplane/ does not know control/' dataplane
 forbid '#include [<"](tests|perf|tools)/' 'the engine does not know its users' crypto dataplane control
 forbid '#include [<"](tests|tools)/' 'perf/ knows neither tests/ nor tools/' perf
+forbid 'system_clock|CLOCK_REALTIME|gettimeofday|[^_[:alnum:]]time\(nullptr' \
+  'no deadline or age follows the clock on the wall; only an audit record has its time' \
+  --exclude=audit.cc dataplane control crypto
+forbid 'spdlog|<iostream>|printf\(|syslog' 'no line of log on the packet path' dataplane crypto
 exit $status
