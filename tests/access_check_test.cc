@@ -109,6 +109,7 @@ TEST(AccessCheck, AnNdMessageHasItsWholeTarget) {
 }
 
 // RFC 1122 3.2.1.3, RFC 6890 2.2, RFC 4291 2.5.2, 2.5.3, 2.7.
+// PRV-22, R20.
 TEST(AccessCheck, NothingComesFromWhatIsNoSource) {
   PathLab lab;
   const struct {

@@ -73,6 +73,7 @@ bool expected_to_cover(Match rule, Match kind) {
          (rule == Match::icmp && icmp);
 }
 
+// PRV-20.
 TEST(Cleartext, IsDroppedWhenNoRulePassesIt) {
   PathLab lab(policy_of({}));
   for (const Kind& kind : all_kinds()) {
@@ -223,6 +224,7 @@ TEST(Cleartext, NeverLeavesFromAProtectedPortInWhateverDisguise) {
 }
 
 // TS 33.203 7.1: whatever the rules say. The other end's port of that number is its own business.
+// R3, R4, INT-33.
 TEST(Cleartext, NeverPassesAtAProtectedPortOfThePcscf) {
   PathLab lab;
   for (const bool tcp : {false, true}) {
@@ -262,6 +264,7 @@ TEST(Cleartext, NeverPassesAtThePortsOfAUesSas) {
 }
 
 // PRV-21: of whatever protocol; only from the access side.
+// PRV-21, R20.
 TEST(Cleartext, NeverComesInFromAnOwnAddress) {
   Policy policy = open_policy();
   policy.own_prefixes = {*parse_prefix("198.51.100.0/24"), *parse_prefix("2001:db8::10")};

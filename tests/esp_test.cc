@@ -76,6 +76,7 @@ INSTANTIATE_TEST_SUITE_P(Esp, EverySuite, testing::ValuesIn(kSuites), [](const a
   return label;
 });
 
+// ESP-07, ESP-20: headers move, payload stays aligned as it was.
 TEST_P(EverySuite, StripIsTheReverseOfAddForEveryLength) {
   const SuiteInfo& info = GetParam();
   for (const bool ipv4 : {true, false}) {

@@ -22,6 +22,7 @@ struct Family {
 };
 const Family kFamilies[] = {{kUe4, kPcscf4}, {kUe6, kPcscf6}};
 
+// R11: transport checksums are left as they are.
 TEST(Inbound, RestoresThePlainPacketOfEverySuiteAndFamily) {
   for (const SuiteInfo& info : kSuites) {
     for (const Family& family : kFamilies) {
@@ -50,6 +51,7 @@ TEST(Inbound, KeepsMacAddressesAndVlanTags) {
   }
 }
 
+// ESP-12, R10.
 TEST(Inbound, KeepsIpv4OptionsInFrontOfEsp) {
   PathLab lab;
   const TestSa sa = sa_for(kUe4, kPcscf4);
@@ -64,6 +66,7 @@ TEST(Inbound, KeepsIpv4OptionsInFrontOfEsp) {
 
 // RFC 4303 3.1.1: ESP stands behind hop-by-hop and routing headers; destination options may stand
 // before it, inside it, or both.
+// ESP-12, R10.
 TEST(Inbound, FindsEspBehindIpv6ExtensionHeaders) {
   PathLab lab;
   const TestSa sa = sa_for(kUe6, kPcscf6);
@@ -167,6 +170,7 @@ TEST(Inbound, TakesThePaddingOfAShortFrameForNoPartOfEsp) {
 }
 
 // RFC 4301 5.2 step 4: the protected packet against its own SA's selector.
+// R1, INT-30, INT-44.
 TEST(Inbound, ChecksTheSelectorOfTheInnerPacket) {
   const Address other6 = *parse_address("2001:db8:1::6");
   const Selector whole{kUe6, kPcscf6, kUePort, kPcscfPort};
@@ -249,6 +253,7 @@ TEST(Inbound, TakesEveryPortPairOfTheSetWhereToldSo) {
 }
 
 // R14: keys that do not agree, or somebody who tries.
+// R15.
 TEST(Inbound, ReportsABurstOfBadIcvs) {
   PathLab lab;
   const TestSa sa = sa_for(kUe6, kPcscf6);
@@ -264,6 +269,7 @@ TEST(Inbound, ReportsABurstOfBadIcvs) {
 }
 
 // RFC 4303 2.6: after the ICV, so the number counts as received.
+// ESP-10, R8.
 TEST(Inbound, DropsDummyPacketsAndMovesTheWindow) {
   PathLab lab;
   const TestSa sa = sa_for(kUe6, kPcscf6);
@@ -289,6 +295,7 @@ TEST(Inbound, AcceptsEveryLengthOfDefaultPadding) {
   }
 }
 
+// ESP-09, R8.
 TEST(Inbound, ChecksPaddingBytesUnlessToldToIgnoreThem) {
   const TestSa sa = sa_for(kUe6, kPcscf6, Suite::md5_aes_cbc);
   const PacketBuilder packet = request().payload("1234");  // 2 bytes short of a block
@@ -368,6 +375,7 @@ TEST(Inbound, ReportsTheFirstUseOfAnSaOnce) {
 }
 
 // Or an attacker keeps a dead SA in use with packets that he cannot even sign.
+// R7: nothing of a packet counts before its ICV is good.
 TEST(Inbound, LeavesTheIdleTimerAloneWhenACheckFails) {
   PathLab lab;
   const TestSa sa = sa_for(kUe6, kPcscf6);

@@ -42,6 +42,7 @@ class MultiBufferTest : public OnEveryInstructionSet {
   }
 };
 
+// ESP-14, PRV-04.
 TEST_P(MultiBufferTest, AgreesWithOpenSslForEverySuiteAndLength) {
   for (const SuiteInfo& info : kSuites) {
     std::vector<std::pair<Suite, size_t>> batch;
@@ -122,6 +123,7 @@ TEST_P(MultiBufferTest, RefusesOneForgedPacketAtEveryIndexAndNoOther) {
   }
 }
 
+// ESP-19, R7.
 TEST_P(MultiBufferTest, RefusesEveryBitFlippedInAPacket) {
   MultiBuffer multi_buffer(GetParam());
   for (const SuiteInfo& info : kSuites) {

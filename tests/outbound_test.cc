@@ -61,6 +61,7 @@ TEST(Outbound, ProtectsEveryLengthWithEverySuiteAndFamily) {
   }
 }
 
+// ESP-04.
 TEST(Outbound, CountsOnePerPacketFromTheNumberAfterTheLastSent) {
   PathLab lab;
   const TestSa sa = sa_to(kPcscf6, kUe6);
@@ -161,6 +162,7 @@ TEST(Outbound, DropsWhatStillIsAFragment) {
 }
 
 // RFC 4303 3.3.3: the last number is 0xffffffff; nothing is sent in clear instead.
+// ESP-05, R6.
 TEST(Outbound, StopsAtTheLastSequenceNumberAndSaysSoOnce) {
   PathLab lab;
   const TestSa sa = sa_to(kPcscf6, kUe6, Suite::aes_gcm);
@@ -186,6 +188,7 @@ TEST(Outbound, StopsInTheMiddleOfABurst) {
                          SaEventKind::sequence_exhausted}));
 }
 
+// ESP-05, R6.
 TEST(Outbound, WarnsOnceAtTheSoftLimit) {
   PathLab lab;
   lab.install_out(sa_to(kPcscf6, kUe6), kSequenceSoftLimit - 2);
@@ -222,6 +225,7 @@ TEST(Outbound, ReportsTheFirstUseOfAnSaOnce) {
 
 // DESIGN 3: the most specific selector, ports before protocol; then the latest; deleting one falls
 // back to the one before.
+// R2.
 TEST(Outbound, ChoosesTheSaBySpecificityThenAgeAndFallsBack) {
   PathLab lab(Policy{}, {});
   const auto install = [&](uint32_t spi, uint16_t from, uint16_t to, Protocol protocol) {

@@ -48,6 +48,7 @@ TEST(Oversize, FragmentsPutTogetherAreThePacket) {
 }
 
 // ESP-15. The UE's end, suite by suite: what is put together opens, and is the plain packet.
+// ESP-15, R9.
 TEST(Oversize, EverySizeAroundTheMtuArrivesInEverySuite) {
   for (const SuiteInfo& info : kSuites) {
     for (const bool v4 : {true, false}) {

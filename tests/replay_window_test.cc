@@ -134,6 +134,7 @@ TEST_P(AtBothEnds, LookingChangesNothing) {
   }
 }
 
+// ESP-18, R5.
 TEST_P(AtBothEnds, WindowIsExactlyAsWideAsConfigured) {
   for (const uint16_t size : kSizes) {
     Window window(size, GetParam());

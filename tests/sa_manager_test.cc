@@ -101,6 +101,7 @@ TEST(SaManager, CallsAnSaInstalledWhenItsWorkerServesIt) {
   EXPECT_EQ(bench.sas.count(Direction::in, SaState::live), 1u);
 }
 
+// ESP-02: no SPI of 0..255.
 TEST(SaManager, RefusesWithoutChangingAnything) {
   AssumeRole role(control_thread);
   Bench bench;

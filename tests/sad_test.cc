@@ -18,6 +18,7 @@ InstallInbound command(uint32_t index, uint32_t spi) {
   return install;
 }
 
+// ESP-01, ESP-03, R1.
 TEST(Sad, AnSaIsFoundByItsSpiAlone) {
   Sad sad(10);
   EXPECT_EQ(sad.find(Spi{4711}), nullptr);
