@@ -48,8 +48,10 @@ FileDescriptor connect_to(const std::string& path, std::chrono::milliseconds tim
 }
 
 bool turns_away(const rapidjson::Document& json) {
-  return json.IsObject() && json.HasMember("code") && json["code"].IsString() &&
-         json["code"].GetString() == refusal_info(Refusal::too_many_connections).code;
+  if (!json.IsObject() || !json.HasMember("code") || !json["code"].IsString()) return false;
+  const std::string_view code = json["code"].GetString();
+  return code == refusal_info(Refusal::too_many_connections).code ||
+         code == refusal_info(Refusal::not_permitted).code;
 }
 
 }  // namespace
