@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,12 @@ inline Json challenge_request(const Json& handle) {
   return with(with(on_handle("ue challenge", handle), "ck", fresh_key()), "ik", fresh_key());
 }
 
+// Every code that an answer of this process has had.
+inline std::set<std::string>& codes_seen() {
+  static std::set<std::string> codes;
+  return codes;
+}
+
 // One end with the commands in front of it.
 class JsonEnd {
  public:
@@ -80,7 +87,11 @@ class JsonEnd {
     EXPECT_EQ(answers->size(), 1u) << record;
     return answers->empty() ? "" : answers->front();
   }
-  Json ask(const Json& request) { return Json::parse(ask_text(request.dump())); }
+  Json ask(const Json& request) {
+    Json answer = Json::parse(ask_text(request.dump()));
+    if (answer.contains("code")) codes_seen().insert(answer["code"]);
+    return answer;
+  }
   std::string code(const Json& request) { return ask(request).value("code", ""); }
 
   std::optional<EventKinds> monitored;
