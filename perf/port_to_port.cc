@@ -84,13 +84,22 @@ uint64_t lone_packet(RingLink& from, const Frame& frame, RingLink& to, Frame& ar
 
 }  // namespace
 
+namespace {
+WorkerConfig worker_config(Idle idle) {
+  WorkerConfig config;
+  config.sa_capacity = 16;
+  config.idle = idle;
+  config.path.tsc_hz = tsc_hz();
+  return config;
+}
+}  // namespace
+
 PortToPort::PortToPort(RingLink& access, RingLink& host, const Device& access_device,
                        const Device& host_device, Suite suite, Idle idle, unsigned cpu)
     : access_(access),
       host_(host),
-      worker_({.number = 0, .sa_capacity = 16, .path = {.tsc_hz = tsc_hz()}, .idle = idle},
-              access_device.port(0), host_device.port(0), pools_, keys_, policy_, steering_, mesh_,
-              channel_) {
+      worker_(worker_config(idle), access_device.port(0), host_device.port(0), pools_, keys_,
+              policy_, steering_, mesh_, channel_) {
   std::promise<void> promise;
   std::future<void> started = promise.get_future();
   thread_ = std::thread(&PortToPort::run, this, cpu, std::move(promise));

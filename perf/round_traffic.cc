@@ -88,16 +88,16 @@ uint64_t RoundTraffic::accepted_probes() {
 void RoundTraffic::inject(Port& port, const Frame& frame) {
   Burst burst;
   burst.push(pool_.packet(frame));
-  port.transmit(burst, wire_counters_, wire_);
+  port.transmit(burst, wire_drops_, wire_);
 }
 
 RoundTraffic::Total RoundTraffic::count() {
   worker_.publish_counters();
   Burst burst;
-  access_.receive(burst, wire_counters_, wire_);
+  access_.receive(burst, wire_drops_, wire_);
   const size_t left = burst.size();
   burst.clear();
-  host_.receive(burst, wire_counters_, wire_);
+  host_.receive(burst, wire_drops_, wire_);
   if (left > kPackets || !burst.empty()) throw std::logic_error("packets that nobody sent");
   const uint64_t sent = channel_.counters.read().protected_out;
   return {sent, sent - (kPackets - left)};

@@ -74,6 +74,7 @@ class RoundTraffic {
   Port host_;
   FramePool pool_{4 * kPackets, 2048};
   Counters wire_counters_;  // of what the bench itself puts on the wire
+  Drops wire_drops_{wire_counters_};
   PortCounters wire_;
   std::atomic<bool> stop_{false};
   std::atomic<StormRecord*> wanted_{nullptr};

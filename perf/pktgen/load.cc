@@ -119,6 +119,7 @@ class Load {
   double hz_;
   std::unique_ptr<Capture> capture_;
   Counters counters_;
+  Drops drops_{counters_};
   PortCounters send_counters_;
   PortCounters receive_counters_;
   uint64_t offered_ = 0;
@@ -147,14 +148,14 @@ void Load::send(uint64_t first, uint64_t count) {
   offered_ += count;
   const uint64_t before = send_counters_.tx_packets;
   const uint64_t now = __rdtsc();
-  send_.transmit(burst, counters_, send_counters_);
+  send_.transmit(burst, drops_, send_counters_);
   for (uint64_t i = before; i < send_counters_.tx_packets; ++i) stamps_[i % kStamps] = now;
 }
 
 void Load::receive() {
   Burst burst;
   const uint64_t before = receive_counters_.rx_packets;
-  receive_.receive(burst, counters_, receive_counters_);
+  receive_.receive(burst, drops_, receive_counters_);
   if (receive_counters_.rx_packets == before) return;
   last_received_tsc_ = __rdtsc();
   for (uint64_t i = before; i < receive_counters_.rx_packets; ++i) {
