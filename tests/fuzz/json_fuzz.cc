@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Records of the control socket, a line of the input each, one after the other into one engine.
-// `@` stands for the handle that an answer has had last, `$` for its Security header. Every record has one answer, which is JSON
-// of bounded size; what is refused has changed nothing and brings no key back; the record is wiped.
+// `@` stands for the handle that an answer has had last, `$` for its Security header. Every record
+// has one answer, which is JSON of bounded size; what is refused has changed nothing and brings no
+// key back; the record is wiped.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
