@@ -58,6 +58,7 @@ void Inbound::run_owned(Burst& burst, uint64_t now_tsc) {
 
 // What is not ESP, or not yet: fragments of ESP join the others in `esp` when they are whole.
 void Inbound::run_others(Burst& esp, uint64_t now_tsc) {
+  for (const Packet& p : others_) reassembler_.prefetch(p);
   others_.filter(drops_,
                  [&](Packet& p) { return reassembler_.add(p, now_tsc); });  // RFC 4303 3.4.1
   others_.move_if(esp, [](const Packet& p) { return p.kind == PacketKind::esp; });

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 
+#include "crypto/prefetch.h"
 #include "dataplane/classify.h"
 #include "dataplane/keyed_hash.h"
 
@@ -51,6 +52,14 @@ Verdict Reassembler::add_fragment(Packet& packet, uint64_t now_tsc) {
   return datagram.held_bytes == datagram.end ? join(slot, packet) : Verdict::taken();
 }
 
+void Reassembler::prefetch_fragment(const Packet& packet) const {
+  Fragment fragment;
+  if (!read_fragment(packet, fragment).is_pass() || fragment.is_atomic()) return;
+  const Key key = key_of(packet, fragment);
+  by_key_.prefetch(place_of(hash(key)));
+  prefetch_to_write(&sources_[source_place(key.source)]);
+}
+
 // Whether the fragment may be held, and behind which one; slot: its datagram, if there is one.
 Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, const Key& key,
                            Slot slot, Slot& before) {
@@ -89,7 +98,7 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
       counters_(drops.counters),
       pieces_(config.fragments),
       datagrams_(config.fragments),
-      buckets_(std::bit_ceil(size_t{2} * config.fragments)),
+      by_key_(config.fragments),
       sources_(std::bit_ceil(size_t{4} * config.fragments)) {}
 
 Reassembler::~Reassembler() {
@@ -101,7 +110,7 @@ Reassembler::~Reassembler() {
 void Reassembler::populate() {
   pieces_.populate();
   datagrams_.populate();
-  buckets_.populate();
+  by_key_.populate();
   sources_.populate();
 }
 
@@ -130,11 +139,10 @@ uint32_t Reassembler::source_place(const Address& source) const {
 }
 
 Slot Reassembler::find(const Key& key, uint64_t hash) const {
-  Slot slot = buckets_[hash & (buckets_.size() - 1)];
-  while (slot != kNoSlot && std::memcmp(&datagrams_[slot].key, &key, sizeof key) != 0) {
-    slot = datagrams_[slot].next;
-  }
-  return slot;
+  const SaIndex found = by_key_.find(place_of(hash), [&](SaIndex index) {
+    return std::memcmp(&datagrams_[static_cast<Slot>(index)].key, &key, sizeof key) == 0;
+  });
+  return found == kNoSa ? kNoSlot : static_cast<Slot>(found);
 }
 
 Slot Reassembler::start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc) {
@@ -144,10 +152,9 @@ Slot Reassembler::start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc
   datagram.key = key;
   datagram.arrived_tsc = now_tsc;
   datagram.given_up = Drop::kCount;
-  datagram.bucket = static_cast<uint32_t>(hash & (buckets_.size() - 1));
+  datagram.hash = hash;
   datagram.source = source_place(key.source);
-  datagram.next = buckets_[datagram.bucket];
-  buckets_[datagram.bucket] = slot;
+  by_key_.insert(place_of(hash), SaIndex{slot});
   datagram.older = newest_;
   (newest_ == kNoSlot ? oldest_ : datagrams_[newest_].newer) = slot;
   newest_ = slot;
@@ -290,9 +297,7 @@ void Reassembler::release_pieces(Datagram& datagram) {
 void Reassembler::forget(Slot slot) {
   const Datagram& datagram = datagrams_[slot];
   if (datagram.is_given_up()) --sources_[datagram.source];
-  Slot* link = &buckets_[datagram.bucket];
-  while (*link != slot) link = &datagrams_[*link].next;
-  *link = datagram.next;
+  by_key_.remove(place_of(datagram.hash), SaIndex{slot});
   (datagram.older == kNoSlot ? oldest_ : datagrams_[datagram.older].newer) = datagram.newer;
   (datagram.newer == kNoSlot ? newest_ : datagrams_[datagram.newer].older) = datagram.older;
   datagrams_.give_back(slot);

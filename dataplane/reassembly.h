@@ -13,6 +13,7 @@
 #include "dataplane/address.h"
 #include "dataplane/drops.h"
 #include "dataplane/fragment.h"
+#include "dataplane/index_table.h"
 #include "dataplane/large_array.h"
 #include "dataplane/packet.h"
 #include "dataplane/packet_pool.h"
@@ -56,6 +57,12 @@ class Reassembler {
       return Verdict::pass();
     return add_fragment(packet, now_tsc);
   }
+  // For a pass before: asks for the lines that add() will look at. A flood of fragments would wait
+  // for each of them.
+  void prefetch(const Packet& packet) const {
+    if (packet.kind == PacketKind::fragment) [[unlikely]]
+      prefetch_fragment(packet);
+  }
   // Once a poll. Drops, as fragment_timeout, the fragments of datagrams that have waited too long.
   void expire(uint64_t now_tsc) {
     if (oldest_ != kNoSlot) [[unlikely]]
@@ -82,9 +89,9 @@ class Reassembler {
   struct Datagram {
     Key key;
     uint64_t arrived_tsc;  // its first fragment
-    uint32_t bucket;
-    uint32_t source;  // place in sources_
-    Slot next;        // in its bucket
+    uint64_t hash;         // of the key
+    uint32_t source;       // place in sources_
+    Slot next;             // SlotArray's
     Slot older;
     Slot newer;
     Slot first;
@@ -99,10 +106,14 @@ class Reassembler {
   };
 
   Verdict add_fragment(Packet& packet, uint64_t now_tsc);
+  void prefetch_fragment(const Packet& packet) const;
   Verdict admit(const Packet& packet, const Fragment& fragment, const Key& key, Slot slot,
                 Slot& before);
   static Key key_of(const Packet& packet, const Fragment& fragment);
   uint64_t hash(const Key& key) const;
+  static IndexTable::Key place_of(uint64_t hash) {
+    return {static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32) | 1};
+  }
   uint32_t source_place(const Address& source) const;
   Slot find(const Key& key, uint64_t hash) const;
   Slot start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc);
@@ -131,7 +142,7 @@ class Reassembler {
   Counters& counters_;
   SlotArray<Piece> pieces_;
   SlotArray<Datagram> datagrams_;
-  LargeArray<Slot> buckets_;
+  IndexTable by_key_;
   // Fragments held, and datagrams given up, of the sources that share a place: two of them that do
   // bound each other.
   LargeArray<uint32_t> sources_;

@@ -42,6 +42,11 @@ class FloodBench {
     load_.set_traffic(kIpBytes, kSas);
     for (const Frame& frame : load_.make_esp()) old_.push_back(frame);
     serve_all(old_);
+    for (size_t held = 0; held < kHeldFragments; held += PathLoad::kRing) {
+      std::vector<Frame> fragments = load_.make_esp();
+      for (Frame& frame : fragments) kKinds[kLoneFragment].spoil(frame);
+      serve_all(fragments);
+    }
   }
 
   Figures run(const Kind& kind, unsigned hostile_percent) {
@@ -123,8 +128,8 @@ class FloodBench {
     return received;
   }
 
-  PathLoad load_;
-  ArrivingPackets queue_{kQueue + Burst::kCapacity, 1600};
+  ArrivingPackets queue_{kHeldFragments + kQueue + Burst::kCapacity, 1600};
+  PathLoad load_;  // holds fragments of that queue
   Burst burst_;
   uint64_t random_ = 42;
   std::vector<Frame> old_;
@@ -135,7 +140,7 @@ class FloodBench {
 void run(bool json) {
   EalConfig config;
   config.program = "flood_bench";
-  config.memory_mb = 32;
+  config.memory_mb = 48;
   const Eal eal(config);
   FloodBench bench;
   if (!json) {

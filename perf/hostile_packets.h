@@ -36,6 +36,21 @@ inline void make_cleartext(PathLoad::Frame& frame, uint16_t port) {
   header_at<UdpHeader>(frame, kEspOffset) = {Be16(5062), Be16(port), Be16(bytes), Be16(0)};
 }
 
+// The first 8 bytes of ESP as a Fragment header; of phones that each have a /64.
+inline void make_fragment(PathLoad::Frame& frame, uint16_t offset_and_more) {
+  static uint32_t identification = 0;
+  frame.resize(frame.size() - (frame.size() - kEspOffset) % 8);
+  auto& ip = header_at<Ipv6Header>(frame, kIpOffset);
+  ip.next_header = Protocol::fragment;
+  ip.payload_length = Be16(static_cast<uint16_t>(frame.size() - kEspOffset));
+  std::memcpy(ip.source + 4, &identification, sizeof identification);
+  header_at<Ipv6FragmentHeader>(frame, kEspOffset) = {Protocol::udp, 0, Be16(offset_and_more),
+                                                      Be32(++identification)};
+}
+
+// As many as a worker holds: from then on each one that comes is the end of another.
+inline constexpr size_t kHeldFragments = ReassemblyConfig{}.fragments;
+
 inline void make_spoofed(PathLoad::Frame& frame) {  // our own address as the source
   header_at<Ipv6Header>(frame, kIpOffset).next_header = Protocol::udp;
 }
@@ -66,7 +81,8 @@ struct Kind {
 // a replay.
 inline constexpr size_t kGood = 0;
 inline constexpr size_t kBadIcv = 1;
-inline constexpr std::array<Kind, 13> kKinds = {{
+inline constexpr size_t kLoneFragment = 7;
+inline constexpr std::array<Kind, 14> kKinds = {{
     {"good", Drop::kCount, From::good_ring, [](PathLoad::Frame&) {}},
     {"bad_icv", Drop::icv_mismatch, From::new_ring, [](PathLoad::Frame& f) { f.back() ^= 1; }},
     {"replayed", Drop::replayed, From::old_ring, [](PathLoad::Frame&) {}},
@@ -79,10 +95,14 @@ inline constexpr std::array<Kind, 13> kKinds = {{
      [](PathLoad::Frame& f) { set_spi(f, 255); }},
     {"runt", Drop::runt, From::good_ring,
      [](PathLoad::Frame& f) { f.resize(kIpOffset + sizeof(Ipv6Header) / 2); }},
-    {"fragment", Drop::fragment, From::good_ring,
+    {"fragment", Drop::bad_fragment, From::good_ring,  // that cannot be, by itself
      [](PathLoad::Frame& f) {
-       header_at<Ipv6Header>(f, kIpOffset).next_header = Protocol::fragment;
+       make_fragment(f, 1024 | 1);
+       header_at<Ipv6Header>(f, kIpOffset).payload_length = Be16(uint16_t{201});
      }},
+    // Held until as many others have come: no refusal at once, the way in and the way out.
+    {"lone_fragment", Drop::fragment_evicted, From::good_ring,
+     [](PathLoad::Frame& f) { make_fragment(f, 1024 | 1); }},
     {"cleartext_to_protected_port", Drop::cleartext_on_protected_port, From::good_ring,
      [](PathLoad::Frame& f) { make_cleartext(f, 5063); }},
     {"cleartext_without_rule", Drop::policy_default, From::good_ring,

@@ -53,6 +53,7 @@ class RejectBench {
 
   // The first quartile of the rings.
   Cycles run() {
+    hold_fragments();
     for (const Kind& kind : kKinds) {
       if (kind.drop != Drop::rate_of_rule && kind.drop != Drop::rate_of_source) continue;
       arrive(kind, load_.make_esp());  // the one that passes
@@ -79,6 +80,18 @@ class RejectBench {
   }
 
  private:
+  // As many as are kept: from now on each one that comes is the end of another.
+  void hold_fragments() {
+    for (size_t held = 0; held < kHeldFragments; held += PathLoad::kRing) {
+      for (Frame& frame : load_.make_esp()) {
+        make_fragment(frame, 1024 | 1);
+        queue_.arrive(frame);
+      }
+      time_inbound();
+    }
+    if (load_.counters().fragments_held != kHeldFragments) throw std::logic_error("not held");
+  }
+
   Ring ring_for(From from) {
     if (from == From::new_ring) return load_.make_esp();
     return from == From::old_ring ? rings_.front() : rings_.back();
@@ -109,8 +122,8 @@ class RejectBench {
     return __rdtsc() - begin;
   }
 
-  PathLoad load_;
-  ArrivingPackets queue_{PathLoad::kRing, 1600};
+  ArrivingPackets queue_{kHeldFragments + PathLoad::kRing, 1600};
+  PathLoad load_;  // holds fragments of that queue
   Burst burst_;
   std::deque<Ring> rings_;  // good ones, the oldest first
 };
@@ -132,14 +145,16 @@ void print_table(size_t sas, const Cycles& cycles) {
   for (size_t i = 0; i < kKinds.size(); ++i) {
     const double share = cycles[i] / cycles[kGood];
     std::printf("  %-28s %6.0f %6.3f%s\n", kKinds[i].name, cycles[i], share,
-                i != kGood && i != kBadIcv && share > kLimit ? "  over the limit" : "");
+                i != kGood && i != kBadIcv && i != kLoneFragment && share > kLimit
+                    ? "  over the limit"
+                    : "");
   }
 }
 
 void run(bool json) {
   EalConfig config;
   config.program = "reject_bench";
-  config.memory_mb = 32;
+  config.memory_mb = 48;
   const Eal eal(config);
   if (!json)
     std::printf("TSC cycles a packet, and as a share of a good one (limit %.2f)\n", kLimit);

@@ -299,8 +299,8 @@ TEST(Config, EveryWrongValueIsNamedWithItsPlace) {
       {"[sa]\npadding = 'lax'\n", "7:11: key 'sa.padding': expected \"strict\" or \"ignore\""},
       {"[sa]\nspi = 1\n", "7:1: key 'sa.spi': unknown, expected one of capacity, window, padding"},
       {"[log]\nlevel = 1\n",
-       "6:2: key 'log': unknown, expected one of role, control, workers, access, host, sa, policy, "
-       "audit, "
+       "6:2: key 'log': unknown, expected one of role, control, workers, access, host, sa, "
+       "fragments, policy, audit, "
        "ims"},
       {"[fragments]\nheld = 127\n",
        "7:8: key 'fragments.held': expected a whole number 128..65536"},

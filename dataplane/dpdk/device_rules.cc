@@ -102,8 +102,8 @@ void check_interface_mtu(const DeviceConfig& config, unsigned index) {
   }
 }
 
-// net_af_packet is not given qpairs= unasked: with several the kernel reassembles IPv4 fragments
-// (PACKET_FANOUT_FLAG_DEFRAG), and the frame may come out longer than a ring slot.
+// net_af_packet is not given qpairs= unasked. Whatever it is, the kernel reassembles IPv4 fragments
+// for it (PACKET_FANOUT_FLAG_DEFRAG), and cuts what comes out longer than a ring slot: a runt.
 std::string queues_remedy(const DeviceString& device) {
   if (device.is_af_packet()) return ": qpairs=N gives it N";
   if (device.is_vhost()) return ": queues=N gives it N";
