@@ -17,6 +17,9 @@ import report
 import suites
 
 DATAGRAM_BYTES = [0, 1, 100, 1300]
+# As ESP in two fragments, and in many. IPv4's are joined by our own kernel here (net_af_packet), and
+# what it makes must fit a ring slot.
+LONG_DATAGRAM_BYTES = {4: [1420, 1450], 6: [1420, 6000]}
 STREAM_BYTES = 120_000  # each way; some 85 segments of full size
 # MLD reports of the two kernels: no rule passes them.
 EXPECTED_DROPS = {"policy_default"}
@@ -99,6 +102,21 @@ def run_matrix(results, bed, guest, core):
             converse(cell, guest, core)
             report.check_equal(unexpected_drops(bed, before), {}, "drops")
             bed.check_gmespd()
+
+
+def run_long(results, bed, guest):
+    """The guest fragments behind ESP, the host's kernel before it: both ways in fragments."""
+    for cell in CELLS:
+        if (cell.caller, cell.proto) != ("ue", "udp"):
+            continue
+        with results.case(f"kernel, in fragments: {cell.suite.name} ipv{cell.family}"):
+            before, joined = bed.drops(), bed.stats()["datagrams_joined"]
+            guest.order(op="exchange", proto="udp", seed=cell.number, **{"from": cell.ue},
+                        to=cell.pcscf, sizes=LONG_DATAGRAM_BYTES[cell.family])
+            report.check_equal(unexpected_drops(bed, before), {}, "drops")
+            if cell.family == 6:
+                # Each of the guest's; and the host's echo of the longer one.
+                report.check_equal(bed.stats()["datagrams_joined"] - joined, 3, "joined")
 
 
 def guest_sas(guest):
@@ -191,6 +209,7 @@ def run_cases(results):
                 guest.run("busybox", "ping", f"-{family}", "-c", "2", "-W", "2",
                           lab.PCSCF[family])
         run_matrix(results, bed, guest, core)
+        run_long(results, bed, guest)
         check_counts(results, bed, guest)
         run_cleartext(results, bed, guest, core)
         run_quoted(results, bed, guest)
