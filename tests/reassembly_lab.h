@@ -14,6 +14,15 @@
 
 namespace gmesp {
 
+inline const Outcome kHeld{};
+
+inline PacketBuilder v4(size_t payload = 100) {
+  return PacketBuilder().ip(kUe4, kPcscf4).fragment_bits(0).udp(kUePort, 5060).payload(payload);
+}
+inline PacketBuilder v6(size_t payload = 100) {
+  return PacketBuilder().udp(kUePort, 5060).payload(payload);
+}
+
 class ReassemblyLab {
  public:
   static constexpr uint64_t kHz = 1'000'000;  // a tick is a microsecond

@@ -72,11 +72,9 @@ void add_stats_rows(std::vector<Row>& rows, const std::string& worker, const Jso
   }
 }
 
-void add_fragments_row(std::vector<Row>& rows, const std::string& worker, const Json& counters) {
-  Row row{worker};
-  for (const std::string& key : rows[0]) {
-    if (key != "worker") row.push_back(text(counters, key.c_str()));
-  }
+void add_fragments_row(std::vector<Row>& rows, const Json& total) {
+  Row row{""};
+  for (size_t i = 1; i < rows[0].size(); ++i) row.push_back(text(total, rows[0][i].c_str()));
   rows.push_back(std::move(row));
 }
 
@@ -93,16 +91,15 @@ std::string stats(const Json& json) {
   std::vector<Row> ports{{"worker", "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes"}};
   std::vector<Row> paths{{"worker", "protected_in", "protected_out", "bypassed_in", "bypassed_out",
                           "dropped", "steered"}};
-  std::vector<Row> fragments{{"worker", "fragments_held", "fragments_joined", "datagrams_joined",
+  std::vector<Row> fragments{{"total", "fragments_held", "fragments_joined", "datagrams_joined",
                               "packets_fragmented", "fragments_made", "answers_made"}};
   for (const Json& worker : array(json, "workers").GetArray()) {
     add_stats_rows(ports, text(worker, "worker"), worker);
     add_path_row(paths, text(worker, "worker"), worker);
-    add_fragments_row(fragments, text(worker, "worker"), worker);
   }
   add_stats_rows(ports, "total", object(json, "total"));
   add_path_row(paths, "total", object(json, "total"));
-  add_fragments_row(fragments, "total", object(json, "total"));
+  add_fragments_row(fragments, object(json, "total"));
   return table(ports) + "\n" + table(paths) + "\n" + table(fragments);
 }
 

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What fragments may take: buffers, time, places, and the share of one source.
+#include <algorithm>
+
+#include "tests/reassembly_lab.h"
+
+namespace gmesp {
+namespace {
+
+TEST(ReassemblyBounds, WithoutABufferTheDatagramIsDropped) {
+  ReassemblyLab lab({}, 0);
+  EXPECT_EQ(lab.add(Fragmenter(v6()).fragments({32, 64})), dropped(Drop::no_buffer, 3));
+  EXPECT_EQ(lab.add(Fragmenter(v6()).fragments({64})[0]), kHeld) << "forgotten";
+}
+
+// RFC 1122 3.3.2, RFC 8200 4.5: from the first arrival on.
+TEST(ReassemblyBounds, AnIncompleteDatagramIsDroppedInTime) {
+  ReassemblyConfig config;
+  config.timeout_ms = 100;
+  const Fragmenter datagram(v6());
+  ReassemblyLab lab(config);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 32})), kHeld);
+  EXPECT_EQ(lab.wait(60'000), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({32, 64})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, 2})), kHeld);
+  EXPECT_EQ(lab.wait(39'999), kHeld);
+  EXPECT_EQ(lab.wait(1), dropped(Drop::fragment_timeout, 2));
+  EXPECT_EQ(lab.wait(59'999), kHeld);
+  EXPECT_EQ(lab.wait(1), dropped(Drop::fragment_timeout));
+  EXPECT_EQ(lab.add(datagram.pieces(32)), passed(datagram.whole()));
+}
+
+// A poll gives up so many that packets do not wait; none is forgotten.
+TEST(ReassemblyBounds, ManyTimeOutOverSeveralPolls) {
+  const Fragmenter datagram(v6());
+  ReassemblyConfig config;
+  config.per_source = config.fragments;
+  ReassemblyLab lab(config);
+  for (uint32_t id = 0; id < 1000; ++id) {
+    EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, id})), kHeld);
+  }
+  uint64_t dropped_in_all = 0;
+  for (Outcome once = lab.wait(5'000'000); !once.drops.empty(); once = lab.wait(1)) {
+    EXPECT_LE(once.drops[Drop::fragment_timeout], 64u);
+    dropped_in_all += once.drops[Drop::fragment_timeout];
+  }
+  EXPECT_EQ(dropped_in_all, 1000u);
+}
+
+TEST(ReassemblyBounds, TheOldestDatagramGivesWay) {
+  ReassemblyConfig config;
+  config.fragments = 4;
+  ReassemblyLab lab(config);
+  const Fragmenter datagram(v6());
+  for (const uint32_t id : {1u, 2u, 3u}) {
+    EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, id})), kHeld);
+  }
+  EXPECT_EQ(lab.add(datagram.fragment({32, 64, true, 1})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({64, 96, true, 1})), dropped(Drop::fragment_evicted))
+      << "the oldest other";
+  EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, 4})), dropped(Drop::fragment_evicted, 3));
+  EXPECT_EQ(lab.add(datagram.fragments({32}, 3)[1]), passed(datagram.whole()));
+  EXPECT_EQ(lab.add(datagram.fragments({32}, 4)[1]), passed(datagram.whole()));
+}
+
+// Memory is bounded also where one datagram could have it all.
+TEST(ReassemblyBounds, ADatagramInMorePiecesThanAreHeldIsDropped) {
+  ReassemblyConfig config;
+  config.fragments = 4;
+  ReassemblyLab lab(config);
+  EXPECT_EQ(lab.add(Fragmenter(v6()).pieces(16)), dropped(Drop::too_many_fragments, 7));
+}
+
+// Given-up datagrams take no fragment's place, but one of their own.
+TEST(ReassemblyBounds, GivenUpDatagramsGiveWayToo) {
+  ReassemblyConfig config;
+  config.fragments = 4;
+  ReassemblyLab lab(config);
+  const Fragmenter datagram(v6());
+  for (const uint32_t id : {1u, 2u, 3u, 4u}) {
+    EXPECT_EQ(
+        lab.add({datagram.fragment({16, 32, true, id}), datagram.fragment({24, 40, true, id})}),
+        dropped(Drop::overlapping_fragment, 2));
+  }
+  EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, 4})), dropped(Drop::overlapping_fragment));
+  EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, 5})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 32, true, 1})), kHeld) << "had to go for 5";
+}
+
+TEST(ReassemblyBounds, OneSourceHasItsShareAndNoMore) {
+  ReassemblyConfig config;
+  config.per_source = 4;
+  ReassemblyLab lab(config);
+  const Fragmenter datagram(v6());
+  const Address neighbour = parse_address("2001:db8:1::ffff:1").value();  // of the same /64
+  ASSERT_TRUE(std::equal(neighbour.bytes.begin(), neighbour.bytes.begin() + 8, kUe6.bytes.begin()));
+  const Fragmenter beside(v6().ip(neighbour, kPcscf6));
+  const Fragmenter other(v6().ip(kPcscf6, kUe6));
+  for (const uint32_t id : {1u, 2u, 3u}) {
+    EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, id})), kHeld);
+  }
+  EXPECT_EQ(lab.add(beside.fragment({0, 64, true, 1})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 4})), dropped(Drop::fragment_source_limit));
+  EXPECT_EQ(lab.add(datagram.fragment({64, 72, true, 1})), dropped(Drop::fragment_source_limit));
+  EXPECT_EQ(lab.add(beside.fragment({0, 64, true, 2})), dropped(Drop::fragment_source_limit));
+  EXPECT_EQ(lab.add(other.fragment({0, 64, true, 1})), kHeld) << "not another's";
+  EXPECT_EQ(lab.add(datagram.fragments({64}, 1)[1]), passed(datagram.whole()))
+      << "what completes a datagram is welcome";
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 5})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 6})), dropped(Drop::fragment_source_limit));
+  EXPECT_EQ(lab.wait(5'000'000), dropped(Drop::fragment_timeout, 5));
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 6})), kHeld);
+}
+
+TEST(ReassemblyBounds, DatagramsGivenUpCountForTheirSource) {
+  ReassemblyConfig config;
+  config.per_source = 2;
+  ReassemblyLab lab(config);
+  const Fragmenter datagram(v4());
+  for (const uint32_t id : {1u, 2u}) {
+    EXPECT_EQ(
+        lab.add({datagram.fragment({16, 32, true, id}), datagram.fragment({24, 40, true, id})}),
+        dropped(Drop::overlapping_fragment, 2));
+  }
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 3})), dropped(Drop::fragment_source_limit));
+  EXPECT_EQ(lab.wait(5'000'000), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 3})), kHeld);
+}
+
+TEST(ReassemblyBounds, WhatIsHeldAtTheEndIsFreed) {
+  {
+    ReassemblyLab lab;
+    EXPECT_EQ(lab.add(Fragmenter(v6()).fragments({32, 64})[1]), kHeld);
+    EXPECT_EQ(live_packets(), 1u);
+  }
+  EXPECT_EQ(live_packets(), 0u);
+}
+
+}  // namespace
+}  // namespace gmesp
