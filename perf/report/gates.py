@@ -114,8 +114,8 @@ def latency_gates(latency):
 
 
 def reject_gates(rejects):
-    """A row for each kind, with however many SAs it costs most. Not for a wrong ICV: that one is
-    known by the crypto only."""
+    """A row for each kind, with however many SAs it costs most. Not for what only the
+    crypto knows (a wrong ICV), or only time (a fragment that waits in vain)."""
     rows = {}
     for sas, figures in rejects.items():
         for kind, cost in figures["kinds"].items():
@@ -124,6 +124,7 @@ def reject_gates(rejects):
         return [gate("a rejected packet / a good one", 0.25, None, False)]
     gates = []
     rows.pop("bad_icv", None)
+    rows.pop("lone_fragment", None)
     for kind, costs in rows.items():
         most = max(costs, key=lambda cost: cost["share"])
         gates.append(gate(f"a rejected packet / a good one: {kind}", 0.25, most["share"], False,
