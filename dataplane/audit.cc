@@ -64,7 +64,6 @@ bool still_has_esp_header(Drop reason) {
     case Drop::icv_mismatch:
     case Drop::bad_padding:
     case Drop::dummy_packet:
-    case Drop::steering_full:
       return true;
     default:
       return false;

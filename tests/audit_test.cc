@@ -203,6 +203,25 @@ TEST_F(AuditTest, ReadsNoByteBehindAPacket) {
   EXPECT_EQ(lab_.counters(0).audit_lost, 0u);
 }
 
+// Behind strip_esp() the bytes at an ESP header's place are what was protected.
+TEST_F(AuditTest, NeverTellsDecryptedBytes) {
+  InboundSa sa;
+  sa.spi = Spi{kIn.spi};
+  Packet packet = make_packet(request().frame());
+  ASSERT_TRUE(classify(packet).is_pass());
+  packet.kind = PacketKind::esp;  // as the inbound path leaves it
+  packet.inbound_sa = &sa;
+  for (const Drop reason : {Drop::steering_full, Drop::tx_full, Drop::frame_exceeds_mtu,
+                            Drop::transport_runt, Drop::selector_mismatch, Drop::no_buffer}) {
+    const AuditRecord record = audit_record(packet, reason, Direction::in);
+    EXPECT_EQ(record.spi, sa.spi) << drop_info(reason).name;
+    EXPECT_FALSE(record.has_number) << drop_info(reason).name;
+    const AuditRecord outbound = audit_record(packet, reason, Direction::out);
+    EXPECT_FALSE(outbound.has_spi || outbound.has_number) << drop_info(reason).name;
+  }
+  release(packet);
+}
+
 TEST_F(AuditTest, TakesASampleOfEachReasonAndCountsTheRest) {
   const AssumeRole role(worker_thread);
   set(kAuditableReasons, 3);
