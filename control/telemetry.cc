@@ -149,6 +149,7 @@ void write_counters(JsonWriter& json, const Counters& counters) {
 }
 
 // In the total alone: 64 workers' would not fit one record. One worker's: by asking for its core.
+// In the total alone: 64 workers' would not fit one record. One worker's: by asking for its core.
 void write_made_packets(JsonWriter& json, const Counters& counters) {
   json.field("fragments_held", counters.fragments_held);
   json.field("fragments_joined", counters.fragments_joined);
