@@ -107,7 +107,10 @@ class Fuzzer {
     headers.content(Protocol::esp, std::move(esp));
     Frame frame = headers.frame();
     sent.front.assign(frame.begin(), frame.begin() + static_cast<ptrdiff_t>(headers.esp_offset()));
-    if ((shape & 32) != 0 && !fuzz_is_v4(sent.sa)) sent.proper = false;  // reassembly's to judge
+    if ((shape & kAtomic) != 0 && !fuzz_is_v4(sent.sa)) {
+      sent.proper = false;  // reassembly's to judge, which takes the Fragment header out (RFC 6946)
+      sent.front.resize(sent.front.size() - kFragmentHeaderBytes);
+    }
     pending_ = std::move(sent);
     return frame;
   }
