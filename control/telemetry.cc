@@ -149,17 +149,6 @@ void write_counters(JsonWriter& json, const Counters& counters) {
 }
 
 // In the total alone: 64 workers' would not fit one record. One worker's: by asking for its core.
-// In the total alone: 64 workers' would not fit one record. One worker's: by asking for its core.
-void write_made_packets(JsonWriter& json, const Counters& counters) {
-  json.field("fragments_held", counters.fragments_held);
-  json.field("fragments_joined", counters.fragments_joined);
-  json.field("datagrams_joined", counters.datagrams_joined);
-  json.field("packets_fragmented", counters.packets_fragmented);
-  json.field("fragments_made", counters.fragments_made);
-  json.field("answers_made", counters.answers_made);
-}
-
-// In the total alone: 64 workers' would not fit one record. One worker's: by asking for its core.
 void write_made_packets(JsonWriter& json, const Counters& counters) {
   json.field("fragments_held", counters.fragments_held);
   json.field("fragments_joined", counters.fragments_joined);

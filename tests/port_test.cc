@@ -92,8 +92,8 @@ class PortTest : public testing::Test {
     void* mbuf = nullptr;
     return rte_ring_dequeue(ring_, &mbuf) == 0 ? static_cast<rte_mbuf*>(mbuf) : nullptr;
   }
-  void receive() { port_.receive(burst_, counters_, counters_.access); }
-  void transmit() { port_.transmit(burst_, counters_, counters_.access); }
+  void receive() { port_.receive(burst_, drops_, counters_.access); }
+  void transmit() { port_.transmit(burst_, drops_, counters_.access); }
   // One frame arrives and is received as a packet of this kind.
   Packet& receive_one(size_t bytes, PacketKind kind, uint8_t ip_offset) {
     arrive(frame(pattern(bytes, 7)));
@@ -117,6 +117,7 @@ class PortTest : public testing::Test {
   rte_mempool* pool_;
   Burst burst_;
   Counters counters_;
+  Drops drops_{counters_};
 };
 
 TEST_F(PortTest, ForwardsEveryByteUnchanged) {
@@ -349,9 +350,9 @@ TEST_F(PortTest, AWorkerWithoutAQueueReceivesNothingAndLosesNothingUncounted) {
   EXPECT_FALSE(none.can_receive());
   EXPECT_FALSE(none.can_transmit());
   arrive(frame(pattern(60, 0)));
-  none.receive(burst_, counters_, counters_.access);
+  none.receive(burst_, drops_, counters_.access);
   EXPECT_EQ(burst_.size(), 1u);
-  none.transmit(burst_, counters_, counters_.access);
+  none.transmit(burst_, drops_, counters_.access);
   EXPECT_EQ(counters_[Drop::tx_full], 1u);
   EXPECT_EQ(counters_.access.tx_packets, 0u);
 }
@@ -412,6 +413,7 @@ TEST(Device, ARingServesSeveralWorkers) {
   rte_mempool* pool = rte_pktmbuf_pool_create("several", 63, 0, 0, kDataRoom, SOCKET_ID_ANY);
   ASSERT_NE(pool, nullptr);
   Counters counters;
+  Drops drops(counters);
   Burst burst;
   for (size_t worker = 0; worker < 2; ++worker) {
     Port port = device.port(worker);
@@ -422,10 +424,10 @@ TEST(Device, ARingServesSeveralWorkers) {
       ASSERT_TRUE(view_mbuf(*mbuf, packet).is_pass());
       burst.push(packet);
     }
-    port.transmit(burst, counters, counters.access);
+    port.transmit(burst, drops, counters.access);
   }
   for (size_t worker = 0; worker < 2; ++worker) {
-    device.port(worker).receive(burst, counters, counters.access);
+    device.port(worker).receive(burst, drops, counters.access);
     EXPECT_EQ(burst.size(), worker + 1);
     burst.clear();
   }
@@ -524,13 +526,14 @@ TEST(Device, AFileOfFramesIsForwardedByteForByte) {
   with_jumbo.insert(with_jumbo.begin() + 5, pattern(5000, 0));
   write_pcap(in, with_jumbo);
   Counters counters;
+  Drops drops(counters);
   {
     const Device device({.name = "host", .device = "net_pcap0,rx_pcap=" + in + ",tx_pcap=" + out});
     Port port = device.port(0);
     Burst burst;
     for (size_t polls = 0; polls < 100; ++polls) {
-      port.receive(burst, counters, counters.host);
-      port.transmit(burst, counters, counters.host);
+      port.receive(burst, drops, counters.host);
+      port.transmit(burst, drops, counters.host);
     }
   }
   EXPECT_EQ(read_pcap(out), frames);
@@ -550,6 +553,7 @@ TEST(Device, AJumboFrameIsOneBufferWhereTheMtuAllowsIt) {
                                      pattern(60, 3)};
   write_pcap(in, frames);
   Counters counters;
+  Drops drops(counters);
   {
     const Device device({.name = "host",
                          .device = "net_pcap0,rx_pcap=" + in + ",tx_pcap=" + out,
@@ -557,8 +561,8 @@ TEST(Device, AJumboFrameIsOneBufferWhereTheMtuAllowsIt) {
     Port port = device.port(0);
     Burst burst;
     for (size_t polls = 0; polls < 10; ++polls) {
-      port.receive(burst, counters, counters.host);
-      port.transmit(burst, counters, counters.host);
+      port.receive(burst, drops, counters.host);
+      port.transmit(burst, drops, counters.host);
     }
   }
   EXPECT_EQ(read_pcap(out), frames);
