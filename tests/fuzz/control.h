@@ -38,7 +38,7 @@ class FuzzControl {
         sas(rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()),
         registrar(config(), sas, [this] { return now; }),
         rings(epoll_.get(), registrar, role),
-        commands(rig_.info, rig_.keys, sas, registrar, rings) {
+        commands(rig_.info, rig_.keys, sas, registrar, rings, audit, policy) {
     registrar.on_event([this](const SetEvent& event) {
       const AssumeRole assumed(control_thread);
       rings.on_event(event);
@@ -106,6 +106,8 @@ class FuzzControl {
   SaManager sas;
   Registrar registrar;
   RingServer rings;
+  Audit audit{{}, 1'000'000'000, sas};
+  PolicyKeeper policy{sas, {}};
   Commands commands;
 };
 
