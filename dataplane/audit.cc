@@ -8,17 +8,6 @@
 namespace gmesp {
 namespace {
 
-struct Ipv6FragmentHeader {  // RFC 8200 4.5
-  Protocol next_header;
-  uint8_t reserved;
-  Be16 offset_and_flags;  // 0xfff8 = offset
-  Be32 identification;
-};
-static_assert(sizeof(Ipv6FragmentHeader) == 8, "RFC 8200 4.5");
-
-constexpr uint16_t kIpv4FragmentOffset = 0x1fff;
-constexpr uint16_t kIpv6FragmentOffset = 0xfff8;
-
 void read_addresses(const Packet& packet, AuditRecord& record) {
   if (packet.kind == PacketKind::not_ip) return;  // or it could not be read to its end
   record.source = source_address(packet);
@@ -47,7 +36,7 @@ void read_esp_of_fragment(const Packet& packet, AuditRecord& record) {
   }
   if (packet.payload_bytes() < sizeof(Ipv6FragmentHeader)) return;
   const auto& fragment = packet.header<Ipv6FragmentHeader>(packet.payload_offset);
-  const bool first = (fragment.offset_and_flags.host() & kIpv6FragmentOffset) == 0;
+  const bool first = (fragment.offset_and_more.host() & kIpv6FragmentOffset) == 0;
   if (first && fragment.next_header == Protocol::esp) {
     read_esp(packet, packet.payload_offset + sizeof(Ipv6FragmentHeader), record);
   }

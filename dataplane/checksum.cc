@@ -23,7 +23,7 @@ uint16_t fold(uint64_t sum) {
 
 uint64_t ipv4_header_sum(const Packet& packet) {
   const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
-  return sum_of(packet.data + packet.ip_offset, (ip.version_and_ihl & 0xfu) * 4);
+  return sum_of(packet.data + packet.ip_offset, ip.header_bytes());
 }
 
 // RFC 9293 3.1, RFC 8200 8.1: the mapped prefix of IPv4 addresses is not part of it.

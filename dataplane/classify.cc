@@ -9,7 +9,6 @@ namespace {
 
 constexpr int kMaxVlanTags = 2;
 constexpr int kMaxExtensionHeaders = 8;
-constexpr uint16_t kFragmentBits = 0x3fff;  // more-fragments flag and offset (RFC 791 3.1)
 
 // Where an IPv6 chain stands: the byte that names the next header, and where that header starts.
 struct ChainPosition {
@@ -47,7 +46,7 @@ Verdict classify_ipv4(Packet& packet) {
   const size_t available = packet.ip_bytes();
   if (available < sizeof(Ipv4Header)) return Verdict::drop(Drop::runt);
   const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
-  const size_t header_bytes = (ip.version_and_ihl & 0xfu) * 4;
+  const size_t header_bytes = ip.header_bytes();
   const size_t total = ip.total_length.host();
   if ((ip.version_and_ihl >> 4) != 4 || header_bytes < sizeof(Ipv4Header) || total < header_bytes) {
     return Verdict::drop(Drop::malformed_ip);
@@ -58,7 +57,7 @@ Verdict classify_ipv4(Packet& packet) {
   const ChainPosition position{
       static_cast<uint16_t>(packet.ip_offset + offsetof(Ipv4Header, protocol)),
       static_cast<uint16_t>(packet.ip_offset + header_bytes)};
-  if ((ip.flags_and_fragment_offset.host() & kFragmentBits) != 0) {
+  if ((ip.flags_and_fragment_offset.host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0) {
     return fragment(packet, position, kExtent);
   }
   const bool esp = ip.protocol == Protocol::esp;

@@ -12,11 +12,7 @@ namespace gmesp {
 namespace {
 
 constexpr int kMaxExtensionHeaders = 8;
-constexpr uint16_t kIpv4Offset = 0x1fff;  // in units of 8 bytes
-constexpr uint16_t kIpv4More = 0x2000;
-constexpr uint16_t kIpv4FragmentBits = kIpv4Offset | kIpv4More;
-constexpr uint16_t kIpv6Offset = 0xfff8;  // in bytes
-constexpr uint16_t kIpv6More = 0x0001;
+constexpr uint16_t kIpv4FragmentBits = kIpv4FragmentOffset | kIpv4MoreFragments;
 
 const Ipv6FragmentHeader& fragment_header(const Packet& packet) {
   return packet.header<Ipv6FragmentHeader>(packet.payload_offset);
@@ -26,8 +22,8 @@ void read_ipv4(const Packet& packet, Fragment& fragment) {
   const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
   const uint16_t bits = ip.flags_and_fragment_offset.host();
   fragment.identification = ip.identification.host();
-  fragment.start = (bits & kIpv4Offset) * 8u;
-  fragment.more = (bits & kIpv4More) != 0;
+  fragment.start = static_cast<uint32_t>((bits & kIpv4FragmentOffset) * kFragmentUnitBytes);
+  fragment.more = (bits & kIpv4MoreFragments) != 0;
   fragment.protocol = ip.protocol;
   fragment.offset = packet.payload_offset;
 }
@@ -36,8 +32,8 @@ void read_ipv6(const Packet& packet, Fragment& fragment) {
   const Ipv6FragmentHeader& header = fragment_header(packet);
   const uint16_t bits = header.offset_and_more.host();
   fragment.identification = header.identification.host();
-  fragment.start = bits & kIpv6Offset;
-  fragment.more = (bits & kIpv6More) != 0;
+  fragment.start = bits & kIpv6FragmentOffset;
+  fragment.more = (bits & kIpv6MoreFragments) != 0;
   fragment.protocol = header.next_header;
   fragment.offset = static_cast<uint16_t>(packet.payload_offset + sizeof(Ipv6FragmentHeader));
 }
@@ -105,7 +101,8 @@ Verdict read_fragment(const Packet& packet, Fragment& fragment) {
     read_ipv6(packet, fragment);
   }
   const size_t bytes = end - fragment.offset;
-  if (bytes == 0 || (fragment.more && bytes % 8 != 0)) return Verdict::drop(Drop::bad_fragment);
+  if (bytes == 0 || (fragment.more && bytes % kFragmentUnitBytes != 0))
+    return Verdict::drop(Drop::bad_fragment);
   fragment.end = static_cast<uint32_t>(fragment.start + bytes);
   if (fragment.start == 0) return check_first(packet, fragment, end);
   // RFC 3128: what comes before it ends inside the TCP header.

@@ -10,14 +10,9 @@ namespace gmesp {
 
 namespace {
 
-constexpr uint16_t kMoreFragments = 0x2000;
-constexpr size_t kUnit = 8;  // bytes that a fragment offset counts
-constexpr size_t kFragmentHeaderBytes = 8;
 constexpr uint8_t kOptionEnd = 0;
 constexpr uint8_t kOptionNone = 1;
 constexpr uint8_t kCopied = 0x80;
-
-size_t header_bytes_of(const Ipv4Header& ip) { return (ip.version_and_ihl & 0xfu) * 4; }
 
 // The options with the copied flag, padded to whole words with End of Option List, which is 0. What
 // stands behind an option of an impossible length goes into the first fragment alone.
@@ -41,7 +36,7 @@ size_t copy_options(const uint8_t* options, size_t bytes, std::array<uint8_t, 40
 
 void plan_ipv4(const Packet& packet, Fragmentation& plan) {
   const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
-  const size_t header_bytes = header_bytes_of(ip);
+  const size_t header_bytes = ip.header_bytes();
   plan.payload_offset = static_cast<uint16_t>(packet.ip_offset + header_bytes);
   plan.first_headers = static_cast<uint16_t>(header_bytes);
   const size_t copied = copy_options(packet.data + packet.ip_offset + sizeof(Ipv4Header),
@@ -67,7 +62,7 @@ void plan_ipv6(const Packet& packet, Fragmentation& plan) {
     }
   }
   plan.first_headers =
-      static_cast<uint16_t>(plan.payload_offset - packet.ip_offset + kFragmentHeaderBytes);
+      static_cast<uint16_t>(plan.payload_offset - packet.ip_offset + sizeof(Ipv6FragmentHeader));
   plan.later_headers = plan.first_headers;
 }
 
@@ -86,10 +81,9 @@ void write_ipv4(const Packet& packet, const Fragmentation& plan, size_t number,
   ip.version_and_ihl = static_cast<uint8_t>(0x40 | header_bytes / 4);
   ip.total_length = Be16(fragment.ip_bytes());
   ip.identification = Be16(static_cast<uint16_t>(identification));
-  ip.flags_and_fragment_offset =
-      Be16(static_cast<uint16_t>((last ? 0 : kMoreFragments) | plan.offset_of(number) / kUnit));
-  ip.header_checksum = Be16(0);
-  ip.header_checksum = Be16(internet_checksum(header, header_bytes));
+  ip.flags_and_fragment_offset = Be16(static_cast<uint16_t>(
+      (last ? 0 : kIpv4MoreFragments) | plan.offset_of(number) / kFragmentUnitBytes));
+  write_ipv4_checksum(fragment);
   fragment.next_header_offset =
       static_cast<uint16_t>(fragment.ip_offset + offsetof(Ipv4Header, protocol));
   fragment.payload_offset = static_cast<uint16_t>(fragment.ip_offset + header_bytes);
@@ -106,12 +100,12 @@ void write_ipv6(const Packet& packet, const Fragmentation& plan, size_t number,
   fragment.next_header() = Protocol::fragment;
 
   const bool last = number + 1 == plan.fragments();
-  uint8_t* const header = fragment.payload();
-  header[0] = static_cast<uint8_t>(packet.header<Protocol>(plan.next_header_offset));
-  header[1] = 0;
-  fragment.header<Be16>(fragment.payload_offset + 2u) =
-      Be16(static_cast<uint16_t>(plan.offset_of(number) | (last ? 0 : 1)));
-  fragment.header<Be32>(fragment.payload_offset + 4u) = Be32(identification);
+  auto& header = fragment.header<Ipv6FragmentHeader>(fragment.payload_offset);
+  header.next_header = packet.header<Protocol>(plan.next_header_offset);
+  header.reserved = 0;
+  header.offset_and_more =
+      Be16(static_cast<uint16_t>(plan.offset_of(number) | (last ? 0 : kIpv6MoreFragments)));
+  header.identification = Be32(identification);
 }
 
 }  // namespace
@@ -124,10 +118,12 @@ size_t Fragmentation::payload_of(size_t number) const {
 std::optional<Fragmentation> plan_fragments(const Packet& packet, uint16_t mtu) {
   Fragmentation plan;
   packet.is_ipv4() ? plan_ipv4(packet, plan) : plan_ipv6(packet, plan);
-  if (plan.first_headers + kUnit > mtu) return std::nullopt;
+  if (plan.first_headers + kFragmentUnitBytes > mtu) return std::nullopt;
   plan.payload_bytes = static_cast<uint16_t>(packet.length - plan.payload_offset);
-  plan.first_payload = static_cast<uint16_t>((mtu - plan.first_headers) / kUnit * kUnit);
-  plan.later_payload = static_cast<uint16_t>((mtu - plan.later_headers) / kUnit * kUnit);
+  plan.first_payload =
+      static_cast<uint16_t>((mtu - plan.first_headers) / kFragmentUnitBytes * kFragmentUnitBytes);
+  plan.later_payload =
+      static_cast<uint16_t>((mtu - plan.later_headers) / kFragmentUnitBytes * kFragmentUnitBytes);
   if (plan.fragments() > Fragmentation::kMaxFragments) return std::nullopt;
   return plan;
 }

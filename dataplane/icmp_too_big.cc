@@ -15,7 +15,6 @@ namespace {
 constexpr size_t kLongestIpv4Answer = 576;
 constexpr size_t kLongestIpv6Answer = 1280;
 constexpr uint8_t kNetworkControl = 0xc0;  // precedence of ICMP errors (RFC 1812 4.3.2.5)
-constexpr uint16_t kDontFragment = 0x4000;
 constexpr uint8_t kHops = 64;
 
 bool is_group(const uint8_t* mac) { return (mac[0] & 1) != 0; }
@@ -42,7 +41,8 @@ void write_ipv4(const Ipv4Header& about, Ipv4Header& ip, uint16_t bytes) {
   ip.version_and_ihl = 0x45;
   ip.type_of_service = kNetworkControl;
   ip.total_length = Be16(bytes);
-  ip.flags_and_fragment_offset = Be16(kDontFragment);  // so it needs no identification (RFC 6864)
+  ip.flags_and_fragment_offset =
+      Be16(kIpv4DontFragment);  // so it needs no identification (RFC 6864)
   ip.time_to_live = kHops;
   ip.protocol = Protocol::icmp;
   std::memcpy(ip.source, about.destination, sizeof ip.source);

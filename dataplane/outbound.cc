@@ -170,7 +170,7 @@ Verdict Outbound::answer_too_big(Packet& packet, uint64_t now_tsc) {
   const size_t headers = size_t{packet.payload_offset} - packet.ip_offset;
   const size_t room = mtu_towards(sa) > headers ? mtu_towards(sa) - headers : 0;
   const size_t mtu = headers + esp_payload_capacity(suite_info(sa.suite), room);
-  if (mtu < (packet.is_ipv4() ? 576u : 1280u)) return Verdict::pass();
+  if (mtu < (packet.is_ipv4() ? kIpv4LeastReceived : kIpv6LeastMtu)) return Verdict::pass();
   oversize_.answer_too_big(packet, static_cast<uint16_t>(mtu), now_tsc);
   return Verdict::drop(Drop::packet_too_big);
 }

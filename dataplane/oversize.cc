@@ -9,13 +9,6 @@ namespace gmesp {
 
 namespace {
 constexpr uint32_t kAnswersAtOnce = 20;
-constexpr uint16_t kDontFragment = 0x4000;
-
-bool ip_checksum_good(const Packet& packet) {
-  if (!packet.is_ipv4()) return true;
-  const uint8_t* const ip = packet.data + packet.ip_offset;
-  return internet_checksum(ip, (ip[0] & 0xfu) * 4) == 0;
-}
 }  // namespace
 
 Oversize::Oversize(PacketPools& pools, uint64_t tsc_hz, uint64_t seed, Drops& drops)
@@ -31,7 +24,9 @@ Oversize::~Oversize() {
 
 Verdict Oversize::take(Packet& packet, uint16_t mtu, bool own_identification) {
   if (!plan_fragments(packet, mtu)) return Verdict::drop(Drop::packet_too_big);
-  if (!ip_checksum_good(packet)) return Verdict::drop(Drop::bad_ip_checksum);
+  if (packet.is_ipv4() && !ipv4_checksum_good(packet)) {
+    return Verdict::drop(Drop::bad_ip_checksum);
+  }
   if (waiting_end_ == waiting_.size()) return Verdict::drop(Drop::no_buffer);
   waiting_[waiting_end_++] = {packet, mtu, own_identification};
   return Verdict::taken();
@@ -52,7 +47,7 @@ bool Oversize::may_fragment(const Packet& packet) const {
   if (pools_.datagrams.owns(packet)) return true;
   if (!packet.is_ipv4()) return false;
   const auto& ip = packet.header<Ipv4Header>(packet.ip_offset);
-  return (ip.flags_and_fragment_offset.host() & kDontFragment) == 0;
+  return (ip.flags_and_fragment_offset.host() & kIpv4DontFragment) == 0;
 }
 
 void Oversize::answer_too_big(const Packet& packet, uint16_t mtu, uint64_t now_tsc) {

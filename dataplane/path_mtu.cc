@@ -31,9 +31,7 @@ struct PathMtu::Quote {
 
 namespace {
 
-constexpr uint32_t kIpv4Floor = 576;   // RFC 1122 3.3.2: what every host can receive
-constexpr uint32_t kIpv6Floor = 1280;  // RFC 8200 5
-constexpr uint32_t kIpv4Least = 68;    // RFC 791 3.2: every link carries that
+constexpr uint32_t kIpv4LeastMtu = 68;  // RFC 791 3.2: every link carries that
 
 template <typename Header>
 const Header* at(std::span<const uint8_t> bytes, size_t offset) {
@@ -47,14 +45,15 @@ uint32_t plateau_below(uint16_t total_bytes) {
                                                  1492,  1006,  508,  296};
   const auto* const plateau = std::find_if(kPlateaus.begin(), kPlateaus.end(),
                                            [&](uint16_t mtu) { return mtu < total_bytes; });
-  return plateau == kPlateaus.end() ? kIpv4Least : *plateau;
+  return plateau == kPlateaus.end() ? kIpv4LeastMtu : *plateau;
 }
 
 // nullopt: no MTU that could be true.
 std::optional<uint32_t> usable_mtu(bool ipv4, uint32_t told, uint16_t quoted_bytes) {
-  if (!ipv4) return told < kIpv6Floor ? std::nullopt : std::optional(told);  // RFC 8201 4
+  if (!ipv4) return told < kIpv6LeastMtu ? std::nullopt : std::optional(told);  // RFC 8201 4
   const uint32_t mtu = told == 0 ? plateau_below(quoted_bytes) : told;
-  return mtu < kIpv4Least ? std::nullopt : std::optional(std::max(mtu, kIpv4Floor));
+  return mtu < kIpv4LeastMtu ? std::nullopt
+                             : std::optional(std::max<uint32_t>(mtu, kIpv4LeastReceived));
 }
 
 // The MTU that an error tells of; nullopt: it is another error.
@@ -127,8 +126,8 @@ std::optional<PathMtu::Quote> PathMtu::Quote::read_ipv4(std::span<const uint8_t>
   quote.source = Address::v4(ip->source);
   quote.destination = Address::v4(ip->destination);
   quote.total_bytes = ip->total_length.host();
-  const bool first = (ip->flags_and_fragment_offset.host() & 0x1fff) == 0;
-  if (first) quote.read_esp(bytes, (ip->version_and_ihl & 0xfu) * 4);
+  const bool first = (ip->flags_and_fragment_offset.host() & kIpv4FragmentOffset) == 0;
+  if (first) quote.read_esp(bytes, ip->header_bytes());
   return quote;
 }
 
@@ -146,10 +145,11 @@ std::optional<PathMtu::Quote> PathMtu::Quote::read_ipv6(std::span<const uint8_t>
     const auto* const extension = at<Ipv6ExtensionHeader>(bytes, offset);
     if (!first || extension == nullptr) return std::nullopt;
     if (protocol == Protocol::fragment) {
-      const auto* const place = at<Be16>(bytes, offset + 2);
+      const auto* const place =
+          at<Be16>(bytes, offset + offsetof(Ipv6FragmentHeader, offset_and_more));
       if (place == nullptr) return std::nullopt;
-      first = place->host() >> 3 == 0;
-      offset += 8;
+      first = (place->host() & kIpv6FragmentOffset) == 0;
+      offset += sizeof(Ipv6FragmentHeader);
     } else if (protocol == Protocol::hop_by_hop || protocol == Protocol::routing ||
                protocol == Protocol::destination_options) {
       offset += (size_t{extension->length} + 1) * 8;

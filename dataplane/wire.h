@@ -5,6 +5,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -80,14 +81,25 @@ struct Ipv4Header {  // RFC 791 3.1
   uint8_t type_of_service;
   Be16 total_length;
   Be16 identification;
-  Be16 flags_and_fragment_offset;  // 0x2000 = more fragments, 0x1fff = offset
+  Be16 flags_and_fragment_offset;
   uint8_t time_to_live;
   Protocol protocol;
   Be16 header_checksum;
   uint8_t source[4];
   uint8_t destination[4];
+
+  size_t header_bytes() const { return (version_and_ihl & 0xfu) * 4; }  // with its options
 };
 static_assert(sizeof(Ipv4Header) == 20, "RFC 791 3.1");
+
+// Of flags_and_fragment_offset:
+constexpr uint16_t kIpv4DontFragment = 0x4000;
+constexpr uint16_t kIpv4MoreFragments = 0x2000;
+constexpr uint16_t kIpv4FragmentOffset = 0x1fff;  // in units of 8 bytes
+constexpr size_t kFragmentUnitBytes = 8;  // what a fragment's offset and length are whole in
+// What every host receives (RFC 1122 3.3.2) and every link carries (RFC 8200 5).
+constexpr uint16_t kIpv4LeastReceived = 576;
+constexpr uint16_t kIpv6LeastMtu = 1280;
 
 struct Ipv6Header {  // RFC 8200 3
   Be32 version_class_flow;
@@ -108,10 +120,14 @@ static_assert(sizeof(Ipv6ExtensionHeader) == 2, "RFC 8200 4");
 struct Ipv6FragmentHeader {  // RFC 8200 4.5
   Protocol next_header;
   uint8_t reserved;
-  Be16 offset_and_more;  // offset in the high 13 bits, 0x0001 = more fragments
+  Be16 offset_and_more;
   Be32 identification;
 };
 static_assert(sizeof(Ipv6FragmentHeader) == 8, "RFC 8200 4.5");
+
+// Of offset_and_more:
+constexpr uint16_t kIpv6FragmentOffset = 0xfff8;  // in bytes
+constexpr uint16_t kIpv6MoreFragments = 0x0001;
 
 struct EspHeader {  // RFC 4303 2
   Be32 spi;
