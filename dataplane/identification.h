@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "crypto/sip_hash.h"
 #include "dataplane/address.h"
 
 namespace gmesp {
@@ -21,7 +22,7 @@ class Identifications {
 
  private:
   static constexpr size_t kCounters = 1024;
-  std::array<uint64_t, 2> key_;
+  SipHashKey key_;
   std::array<uint32_t, kCounters> counters_;
 };
 
