@@ -17,10 +17,6 @@ uint8_t icmpv6_type(const Packet& packet, const UpperLayer& upper) {
 
 bool is_unspecified(const Address& address) { return address == Address{}; }
 
-bool is_link_local(const Address& address) {  // RFC 4291 2.5.6
-  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
-}
-
 bool is_multicast_on_link(const Address& address) {  // RFC 4291 2.7: solicited-node addresses too
   return address.bytes[0] == 0xff && (address.bytes[1] & 0x0f) == 2;
 }
@@ -52,7 +48,7 @@ bool may_be_unspecified(const Packet& packet, const UpperLayer& upper, Match kin
 // What ND and MLD send to the link instead of a host.
 bool goes_to_link(const Packet& packet, const UpperLayer& upper, Match kind,
                   const Address& destination) {
-  if (kind == Match::nd) return is_multicast_on_link(destination) || is_link_local(destination);
+  if (kind == Match::nd) return is_multicast_on_link(destination) || destination.is_link_local();
   return kind == Match::icmp_other && is_multicast_on_link(destination) && !packet.is_ipv4() &&
          is_mld(icmpv6_type(packet, upper));
 }
@@ -70,7 +66,7 @@ Verdict check_target(const Policy& policy, const Packet& packet, const UpperLaye
   if (claim && any_contains(policy.own_prefixes, target)) {
     return Verdict::drop(Drop::spoofed_source);
   }
-  if (!claim && !policy.reachable.empty() && !is_link_local(target) &&
+  if (!claim && !policy.reachable.empty() && !target.is_link_local() &&
       !any_contains(policy.reachable, target)) {
     return Verdict::drop(Drop::unreachable_host);
   }

@@ -30,6 +30,9 @@ struct Address {
     static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     return std::memcmp(bytes.data(), kMapped, sizeof kMapped) == 0;
   }
+  bool is_link_local() const {  // RFC 4291 2.5.6
+    return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+  }
   // Fixed-size memcmp: a defaulted operator== on std::array becomes a library call with g++ 12.
   friend bool operator==(const Address& a, const Address& b) {
     return std::memcmp(&a, &b, sizeof a) == 0;

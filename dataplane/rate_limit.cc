@@ -2,7 +2,8 @@
 #include "dataplane/rate_limit.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "dataplane/keyed_hash.h"
 
 namespace gmesp {
 
@@ -11,17 +12,6 @@ namespace {
 constexpr size_t kSets = RateLimits::kSources / RateLimits::kWays;
 constexpr uint64_t kSetMask = kSets - 1;
 static_assert((kSets & kSetMask) == 0, "a tag's low bits choose its set");
-
-__extension__ using Product = unsigned __int128;
-
-uint64_t fold(uint64_t a, uint64_t b) {
-  const Product product = static_cast<Product>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
-bool is_link_local(const Address& address) {  // RFC 4291 2.5.6: one /64 for everybody on the link
-  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
-}
 
 }  // namespace
 
@@ -78,17 +68,13 @@ Verdict RateLimits::take(const Rates& rates, size_t rule, const Address& source,
   return Verdict::pass();
 }
 
-// Of an IPv6 address its /64, which is all one UE's (RFC 6459 5.2). Two keyed multiplications:
-// SipHash would cost as much as the rest of a refusal, and what a hash tells nobody gets to see.
+// Two keyed multiplications: SipHash would cost as much as the rest of a refusal, and what a hash
+// tells nobody gets to see.
 uint64_t RateLimits::tag_of(size_t rule, const Address& source) const {
-  uint64_t prefix = 0, rest = 0;
-  std::memcpy(&prefix, source.bytes.data(), sizeof prefix);
-  if (source.is_v4() || is_link_local(source)) {
-    std::memcpy(&rest, source.bytes.data() + sizeof prefix, sizeof rest);
-  }
+  const AddressWords words = AddressWords::of_source(source);
   const uint64_t of_rule = uint64_t{policies_} << 32 | rule;
-  return fold(fold(prefix ^ hash_key_[0], rest ^ hash_key_[1]) ^ hash_key_[1],
-              of_rule ^ hash_key_[0]);
+  return mix(mix(words.prefix ^ hash_key_[0], words.rest ^ hash_key_[1]) ^ hash_key_[1],
+             of_rule ^ hash_key_[0]);
 }
 
 // The source's place; else that of the set's bucket which is, or will be, full first: of all it

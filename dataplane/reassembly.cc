@@ -92,7 +92,7 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
       per_source_(config.per_source),
       max_pieces_(std::min<size_t>(kMaxPieces, config.fragments)),
       max_datagram_bytes_(config.max_datagram_bytes),
-      secret_{seed, fold(seed ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)},
+      secret_{seed, mix(seed ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)},
       pool_(datagrams),
       drops_(drops),
       counters_(drops.counters),
@@ -124,17 +124,14 @@ uint64_t Reassembler::hash(const Key& key) const {
   uint64_t words[5];
   static_assert(sizeof words == sizeof key, "all of the key, and no padding");
   std::memcpy(words, &key, sizeof key);
-  const uint64_t addresses = fold(words[0] ^ secret_[0], words[1] ^ secret_[1]) ^
-                             fold(words[2] ^ secret_[1], words[3] ^ ~secret_[0]);
-  return fold(addresses ^ secret_[0], words[4] ^ secret_[1]);
+  const uint64_t addresses = mix(words[0] ^ secret_[0], words[1] ^ secret_[1]) ^
+                             mix(words[2] ^ secret_[1], words[3] ^ ~secret_[0]);
+  return mix(addresses ^ secret_[0], words[4] ^ secret_[1]);
 }
 
-// A phone has a whole IPv6 /64 of its own (RFC 6459 5.2).
 uint32_t Reassembler::source_place(const Address& source) const {
-  uint64_t words[2];
-  std::memcpy(words, &source, sizeof words);
-  if (!source.is_v4()) words[1] = 0;
-  const uint64_t place = fold(words[0] ^ secret_[0], words[1] ^ secret_[1]);
+  const AddressWords words = AddressWords::of_source(source);
+  const uint64_t place = mix(words.prefix ^ secret_[0], words.rest ^ secret_[1]);
   return static_cast<uint32_t>(place & (sources_.size() - 1));
 }
 

@@ -25,7 +25,7 @@ constexpr size_t kMaxDatagramBytes = PacketPool::kMaxBytes - kMaxLinkHeaderBytes
 
 struct ReassemblyConfig {
   uint32_t fragments = 4096;  // held at a time, per worker and direction
-  uint32_t per_source = 128;  // of them, of one IPv4 source address or one IPv6 /64
+  uint32_t per_source = 128;  // of them, of one source (AddressWords::of_source)
   uint32_t timeout_ms = 5000;
   uint16_t max_datagram_bytes = 16384;  // of the IP packet; at most kMaxDatagramBytes
 };

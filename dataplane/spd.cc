@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/spd.h"
 
-#include <cstring>
-
 #include "dataplane/keyed_hash.h"
 
 namespace gmesp {
 
 uint64_t Spd::hash(const Address& source, const Address& destination) const {
-  uint64_t words[4];
-  std::memcpy(words, &source, sizeof source);
-  std::memcpy(words + 2, &destination, sizeof destination);
-  const uint64_t a = fold(words[0] ^ seed_, words[1] ^ 0xa0761d6478bd642f);
-  const uint64_t b = fold(words[2] ^ seed_, words[3] ^ 0xe7037ed1a0b428db);
-  return fold(a ^ 0x8ebc6af09c88c6e3, b ^ seed_);
+  const AddressWords from = AddressWords::of(source);
+  const AddressWords to = AddressWords::of(destination);
+  const uint64_t a = mix(from.prefix ^ seed_, from.rest ^ 0xa0761d6478bd642f);
+  const uint64_t b = mix(to.prefix ^ seed_, to.rest ^ 0xe7037ed1a0b428db);
+  return mix(a ^ 0x8ebc6af09c88c6e3, b ^ seed_);
 }
 
 OutboundSa* Spd::candidate(uint64_t hash) {
