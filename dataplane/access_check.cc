@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/access_check.h"
 
+#include "dataplane/icmp.h"
+
 namespace gmesp {
 
 namespace {
-
-constexpr uint8_t kNeighbourSolicitation = 135;  // RFC 4861 4
-constexpr uint8_t kNeighbourAdvertisement = 136;
-constexpr uint8_t kRouterSolicitation = 133;
 
 // 0, which is none of those below, for a message that ends inside its header.
 uint8_t icmpv6_type(const Packet& packet, const UpperLayer& upper) {
@@ -21,28 +19,13 @@ bool is_multicast_on_link(const Address& address) {  // RFC 4291 2.7: solicited-
   return address.bytes[0] == 0xff && (address.bytes[1] & 0x0f) == 2;
 }
 
-bool is_loopback_or_unspecified(const Address& address) {
-  if (address.is_v4()) return address.bytes[12] == 0 || address.bytes[12] == 127;
-  static constexpr uint8_t kZeros[15] = {};
-  return std::memcmp(address.bytes.data(), kZeros, sizeof kZeros) == 0 && address.bytes[15] <= 1;
-}
-
-// RFC 1122 3.2.1.3, RFC 6890 2.2: 0/8, 127/8, multicast, 240/4; RFC 4291 2.5.2, 2.5.3, 2.7.
-bool is_martian(const Address& address) {
-  if (is_loopback_or_unspecified(address)) return true;
-  return address.is_v4() ? address.bytes[12] >= 224 : address.bytes[0] == 0xff;
-}
-
-// MLD: RFC 2710 3, RFC 3810 5.
-bool is_mld(uint8_t type) { return (type >= 130 && type <= 132) || type == 143; }
-
 // Who has no address yet asks for routers, asks whether an address is free, and joins the groups
 // for that (RFC 4861 4.1, 4.3; RFC 3590 4).
 bool may_be_unspecified(const Packet& packet, const UpperLayer& upper, Match kind) {
   if (kind != Match::nd && kind != Match::icmp_other) return false;
   const uint8_t type = icmpv6_type(packet, upper);
   return type == kNeighbourSolicitation || type == kRouterSolicitation ||
-         (is_mld(type) && type != 130);
+         (is_mld(type) && type != kMldQuery);
 }
 
 // What ND and MLD send to the link instead of a host.
@@ -93,7 +76,7 @@ Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const U
   if (any_contains(policy.own_prefixes, flow.source)) return Verdict::drop(Drop::spoofed_source);
   // A packet from its destination makes a host answer itself (RFC 1122 3.2.1.3: no such source).
   if (flow.source == flow.destination ||
-      (is_martian(flow.source) &&
+      (flow.source.is_martian() &&
        !(is_unspecified(flow.source) && may_be_unspecified(packet, upper, kind)))) {
     return Verdict::drop(Drop::martian_source);
   }
@@ -102,7 +85,7 @@ Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const U
     if (!verdict.is_pass()) return verdict;
   }
   // RFC 1122 3.2.1.3, RFC 4291 2.5.3: no destination outside a host either.
-  const bool to_nobody = is_loopback_or_unspecified(flow.destination);
+  const bool to_nobody = flow.destination.is_loopback_or_unspecified();
   if (to_nobody ||
       (!policy.reachable.empty() && !any_contains(policy.reachable, flow.destination) &&
        !goes_to_link(packet, upper, kind, flow.destination))) {
@@ -131,7 +114,7 @@ Verdict check_arp_from_access(const Policy& policy, const Flow& flow) {
   const bool probe = flow.source == Address::v4(kNone);
   const Address& claimed = probe ? flow.destination : flow.source;
   if (any_contains(policy.own_prefixes, claimed)) return Verdict::drop(Drop::spoofed_source);
-  if (!probe && is_martian(flow.source)) return Verdict::drop(Drop::martian_source);
+  if (!probe && flow.source.is_martian()) return Verdict::drop(Drop::martian_source);
   const bool asks = !probe && !(flow.source == flow.destination);
   if (asks && !policy.reachable.empty() && !any_contains(policy.reachable, flow.destination)) {
     return Verdict::drop(Drop::unreachable_host);

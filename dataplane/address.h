@@ -33,6 +33,15 @@ struct Address {
   bool is_link_local() const {  // RFC 4291 2.5.6
     return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
   }
+  bool is_loopback_or_unspecified() const {  // RFC 1122 3.2.1.3: 0/8, 127/8; RFC 4291 2.5.2, 2.5.3
+    if (is_v4()) return bytes[12] == 0 || bytes[12] == 127;
+    static constexpr uint8_t kZeros[15] = {};
+    return std::memcmp(bytes.data(), kZeros, sizeof kZeros) == 0 && bytes[15] <= 1;
+  }
+  // No one host's outside itself (RFC 6890 2.2): those, multicast and, of IPv4, 240/4.
+  bool is_martian() const {
+    return is_loopback_or_unspecified() || (is_v4() ? bytes[12] >= 224 : bytes[0] == 0xff);
+  }
   // Fixed-size memcmp: a defaulted operator== on std::array becomes a library call with g++ 12.
   friend bool operator==(const Address& a, const Address& b) {
     return std::memcmp(&a, &b, sizeof a) == 0;

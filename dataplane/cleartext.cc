@@ -4,46 +4,30 @@
 #include <algorithm>
 
 #include "dataplane/access_check.h"
+#include "dataplane/icmp.h"
 
 namespace gmesp {
 
 namespace {
 
-Match icmp_kind(uint8_t type) {  // RFC 792
-  switch (type) {
-    case 0:
-    case 8:
-      return Match::icmp_echo;
-    case 3:
-    case 4:
-    case 5:
-    case 11:
-    case 12:
-      return Match::icmp_error;
-    default:
-      return Match::icmp_other;
-  }
+Match icmpv4_kind(uint8_t type) {
+  if (is_icmpv4_echo(type)) return Match::icmp_echo;
+  return is_icmpv4_error(type) ? Match::icmp_error : Match::icmp_other;
 }
 
-constexpr uint8_t kIcmpv6Redirect = 137;
-
-Match icmpv6_kind(uint8_t type) {  // RFC 4443 2.1, RFC 4861 4
-  if (type < 128) return Match::icmp_error;
-  if (type == 128 || type == 129) return Match::icmp_echo;
-  if (type >= 133 && type <= 136) return Match::nd;
-  // A redirect quotes the packet that caused it (RFC 4861 4.5).
-  if (type == kIcmpv6Redirect) return Match::icmp_error;
-  return Match::icmp_other;
+Match icmpv6_kind(uint8_t type) {
+  if (is_icmpv6_error(type)) return Match::icmp_error;
+  if (is_icmpv6_echo(type)) return Match::icmp_echo;
+  return is_neighbour_discovery(type) ? Match::nd : Match::icmp_other;
 }
 
 Match kind_of(const Packet& packet, const UpperLayer& upper) {
   if (upper.protocol == Protocol::udp) return Match::udp;
   if (upper.protocol == Protocol::tcp) return Match::tcp;
-  const bool ipv4 = packet.is_ipv4();
-  if (upper.protocol != (ipv4 ? Protocol::icmp : Protocol::icmpv6)) return Match::ip_other;
+  if (!is_icmp(packet, upper)) return Match::ip_other;
   if (upper.offset + sizeof(IcmpHeader) > packet.length) return Match::icmp_other;
   const uint8_t type = packet.header<IcmpHeader>(upper.offset).type;
-  return ipv4 ? icmp_kind(type) : icmpv6_kind(type);
+  return packet.is_ipv4() ? icmpv4_kind(type) : icmpv6_kind(type);
 }
 
 bool within(const std::vector<PortRange>& ranges, uint16_t port) {

@@ -6,6 +6,7 @@
 
 #include "dataplane/checksum.h"
 #include "dataplane/classify.h"
+#include "dataplane/icmp.h"
 
 namespace gmesp {
 
@@ -56,8 +57,6 @@ size_t transport_header_bytes(const Packet& packet, Protocol protocol, size_t at
       return 0;
   }
 }
-
-bool is_neighbour_discovery(uint8_t type) { return type >= 133 && type <= 137; }  // RFC 4861 4
 
 // RFC 7112 5: the whole header chain. `end`: of the IP packet.
 Verdict check_first(const Packet& packet, const Fragment& fragment, size_t end) {

@@ -19,15 +19,6 @@ constexpr uint8_t kHops = 64;
 
 bool is_group(const uint8_t* mac) { return (mac[0] & 1) != 0; }
 
-// Not unspecified, loopback, multicast, broadcast or reserved.
-bool is_one_host(const Address& address) {
-  const auto& bytes = address.bytes;
-  if (address.is_v4()) return bytes[12] != 0 && bytes[12] != 127 && bytes[12] < 224;
-  return bytes[0] != 0xff &&
-         !(std::all_of(bytes.begin(), bytes.end() - 1, [](uint8_t byte) { return byte == 0; }) &&
-           bytes[15] <= 1);
-}
-
 size_t quoted_bytes(const Packet& about) {
   const size_t ip_bytes = end_of_ip(about) - about.ip_offset;
   const size_t room = about.is_ipv4()
@@ -64,9 +55,7 @@ void write_ipv6(const Ipv6Header& about, Ipv6Header& ip, uint16_t bytes) {
 bool may_be_answered(const Packet& packet) {
   const auto& ethernet = packet.header<EthernetHeader>(0);
   if (is_group(ethernet.destination) || is_group(ethernet.source)) return false;
-  if (!is_one_host(source_address(packet)) || !is_one_host(destination_address(packet))) {
-    return false;
-  }
+  if (source_address(packet).is_martian() || destination_address(packet).is_martian()) return false;
   UpperLayer upper;
   return find_upper_layer(packet, upper).is_pass() && !is_icmp_error(packet, upper);
 }
