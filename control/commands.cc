@@ -26,38 +26,39 @@ void Commands::handle(std::span<char> record, const Reply& reply) {
 
 // One list, so that the compiler misses a command that is not in it.
 void Commands::run(const Request& request, const Reply& reply) {
-  const Registrations on{sas_, registrar_};
+  const auto& [info, keys, sas, registrar, rings, audit, policy] = context_;
+  const Registrations on{sas, registrar};
   switch (request.command()) {
     case Command::status:
-      return reply(status_answer(info_, keys_, sas_, registrar_, rings_, audit_, policy_));
+      return reply(status_answer(context_));
     case Command::stats:
-      return reply(stats_answer(info_, sas_, request.number("core", 0, UINT32_MAX)));
+      return reply(stats_answer(info, sas, request.number("core", 0, UINT32_MAX)));
     case Command::drops:
-      return reply(drops_answer(sas_, request.flag("explain")));
+      return reply(drops_answer(sas, request.flag("explain")));
     case Command::audit_on:
-      return turn_audit(true, audit_, reply);
+      return turn_audit(true, audit, reply);
     case Command::audit_off:
-      return turn_audit(false, audit_, reply);
+      return turn_audit(false, audit, reply);
     case Command::audit_status:
-      return reply(audit_status(audit_, sas_));
+      return reply(audit_status(audit, sas));
     case Command::policy_list:
-      return reply(policy_list(sas_, policy_));
+      return reply(policy_list(sas, policy));
     case Command::config_reload:
-      return policy_.reload([this, reply] { reply(reload_answer(policy_)); });
+      return policy.reload([&policy = context_.policy, reply] { reply(reload_answer(policy)); });
     case Command::monitor:
       return reply(monitor(request));
     case Command::sa_add:
-      return sa_add(request, sas_, reply);
+      return sa_add(request, sas, reply);
     case Command::sa_delete:
-      return sa_delete(request, sas_, reply);
+      return sa_delete(request, sas, reply);
     case Command::sa_list:
-      return reply(sa_list(request, sas_));
+      return reply(sa_list(request, sas));
     case Command::sa_show:
-      return sa_show(request, sas_, reply);
+      return sa_show(request, sas, reply);
     case Command::sa_flush:
-      return request.flag("all") ? flush_all(on, reply) : sa_flush(sas_, reply);
+      return request.flag("all") ? flush_all(on, reply) : sa_flush(sas, reply);
     case Command::sa_count:
-      return reply(sa_count(sas_));
+      return reply(sa_count(sas));
     case Command::ue_register:
       return reply(ue_register(request, on));
     case Command::ue_challenge:
@@ -65,23 +66,23 @@ void Commands::run(const Request& request, const Reply& reply) {
     case Command::ue_response:
       return reply(ue_response(request, on));
     case Command::ue_ok:
-      return ue_ok(request, registrar_, reply);
+      return ue_ok(request, registrar, reply);
     case Command::ue_fail:
-      return ue_fail(request, registrar_, reply);
+      return ue_fail(request, registrar, reply);
     case Command::ue_refresh:
-      return reply(ue_refresh(request, registrar_));
+      return reply(ue_refresh(request, registrar));
     case Command::ue_delete:
-      return ue_delete(request, registrar_, reply);
+      return ue_delete(request, registrar, reply);
     case Command::ue_check:
-      return reply(ue_check(request, registrar_));
+      return reply(ue_check(request, registrar));
     case Command::ue_list:
-      return reply(ue_list(request, registrar_));
+      return reply(ue_list(request, registrar));
     case Command::ue_show:
       return ue_show(request, on, reply);
     case Command::ue_count:
-      return reply(ue_count(registrar_));
+      return reply(ue_count(registrar));
     case Command::ue_reconcile:
-      return reply(ue_reconcile(request, registrar_));
+      return reply(ue_reconcile(request, registrar));
   }
 }
 

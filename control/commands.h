@@ -8,31 +8,17 @@
 #include <span>
 #include <utility>
 
-#include "control/audit.h"
-#include "control/engine_info.h"
+#include "control/command_context.h"
 #include "control/event_hub.h"
-#include "control/policy_keeper.h"
-#include "control/registration/registrar.h"
 #include "control/request.h"
-#include "control/ring_server.h"
 #include "control/sa_commands.h"
-#include "control/sa_manager.h"
-#include "crypto/key_store.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
 
 class Commands {
  public:
-  Commands(const EngineInfo& info, const KeyStore& keys, SaManager& sas, Registrar& registrar,
-           const RingServer& rings, Audit& audit, PolicyKeeper& policy)
-      : info_(info),
-        keys_(keys),
-        sas_(sas),
-        registrar_(registrar),
-        rings_(rings),
-        audit_(audit),
-        policy_(policy) {}
+  explicit Commands(const CommandContext& context) : context_(context) {}
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
 
@@ -48,13 +34,7 @@ class Commands {
   void run(const Request& request, const Reply& reply) ON(control_thread);
   std::string monitor(const Request& request);
 
-  const EngineInfo& info_;
-  const KeyStore& keys_;
-  SaManager& sas_;
-  Registrar& registrar_;
-  const RingServer& rings_;
-  Audit& audit_;
-  PolicyKeeper& policy_;
+  const CommandContext context_;
   MonitorHandler on_monitor_;
   RequestReader reader_;
 };

@@ -50,7 +50,7 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
       rings_(epoll_.get(), registrar_, policy.role),
       audit_(config.audit, config.tsc_hz, sas_),
       policy_(sas_, config.origin),
-      commands_(info, keys, sas_, registrar_, rings_, audit_, policy_),
+      commands_({info, keys, sas_, registrar_, rings_, audit_, policy_}),
       socket_(listen_on(config.socket, config.group, config.owner), config.socket, epoll_.get(),
               commands_, events_),
       reported_(sum_of_workers(sas_)) {

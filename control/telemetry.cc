@@ -183,9 +183,8 @@ std::vector<std::string> numa_notices(const EngineInfo& info) {
   return notices;
 }
 
-std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
-                          const Registrar& registrar, const RingServer& rings, const Audit& audit,
-                          const PolicyKeeper& policy) {
+std::string status_answer(const CommandContext& context) {
+  const auto& [info, keys, sas, registrar, rings, audit, policy] = context;
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
   json.field("version", info.version);

@@ -8,12 +8,9 @@
 #include <string>
 
 #include "control/audit.h"
+#include "control/command_context.h"
 #include "control/engine_info.h"
-#include "control/policy_keeper.h"
-#include "control/registration/registrar.h"
-#include "control/ring_server.h"
 #include "control/sa_manager.h"
-#include "crypto/key_store.h"
 #include "dataplane/counters.h"
 #include "dataplane/thread_role.h"
 
@@ -23,9 +20,7 @@ class JsonWriter;
 
 Counters sum_of_workers(const SaManager& sas);
 
-std::string status_answer(const EngineInfo& info, const KeyStore& keys, const SaManager& sas,
-                          const Registrar& registrar, const RingServer& rings, const Audit& audit,
-                          const PolicyKeeper& policy) ON(control_thread);
+std::string status_answer(const CommandContext& context) ON(control_thread);
 // core: the CPU of one worker; nothing: all. Throws Refused.
 std::string stats_answer(const EngineInfo& info, const SaManager& sas,
                          std::optional<uint64_t> core);

@@ -45,7 +45,7 @@ struct Bench {
       : rig(config),
         sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
-        commands(rig.info, rig.keys, sas, registrar, rings, audit, policy) {}
+        commands({rig.info, rig.keys, sas, registrar, rings, audit, policy}) {}
 
   // The answer's text; empty when there is none.
   std::string ask_text(const std::string& record) ON(control_thread) {

@@ -40,7 +40,7 @@ struct Bench {
         sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
         keeper(sas, {file.path(), read_config(file.path()).notes}),
-        commands(rig.info, rig.keys, sas, registrar, rings, keeper) {}
+        commands({rig.info, rig.keys, sas, registrar, rings, audit, keeper}) {}
 
   void submit(const std::string& command, std::string& answer) ON(control_thread) {
     std::string record = Json({{"command", command}}).dump();
@@ -66,6 +66,7 @@ struct Bench {
   SaManager sas;
   Registrar registrar;
   RingServer rings{-1, registrar, Role::pcscf};
+  Audit audit{{}, 1'000'000'000, sas};
   PolicyKeeper keeper;
   Commands commands;
 };

@@ -33,9 +33,13 @@ class RunningControl {
                  const RegistrarConfig* registrar = nullptr, const ConfigOrigin& origin = {})
       : rig(rig_config) {
     if (registrar != nullptr) rig.registrar = *registrar;
-    control = std::make_unique<ControlThread>(
-        ControlConfig{socket, "", rig.limits, rig.registrar, origin}, rig.info, rig.policy,
-        rig.steering, rig.keys, rig.channel_pointers());
+    control = std::make_unique<ControlThread>(ControlConfig{.socket = socket,
+                                                            .group = "",
+                                                            .sa = rig.limits,
+                                                            .registrar = rig.registrar,
+                                                            .origin = origin},
+                                              rig.info, rig.policy, rig.steering, rig.keys,
+                                              rig.channel_pointers());
     rig.start();
     thread_ = std::thread([this] {
       AssumeRole role(control_thread);

@@ -25,7 +25,7 @@ class ServedByHand : public testing::Test {
   RingServer rings_{epoll_.get(), registrar_, rig_.policy.role};
   Audit audit_{{}, 1'000'000'000, sas_};
   PolicyKeeper policy_{sas_, {}};
-  Commands commands_{rig_.info, rig_.keys, sas_, registrar_, rings_, audit_, policy_};
+  Commands commands_{{rig_.info, rig_.keys, sas_, registrar_, rings_, audit_, policy_}};
   EventHub events_;
   std::string path_ = socket_path("by-hand.sock");
   std::unique_ptr<ControlSocket> socket_ = std::make_unique<ControlSocket>(

@@ -72,7 +72,7 @@ class JsonEnd {
   explicit JsonEnd(GmEnd& gm)
       : gm_(gm),
         rings_(-1, gm.registrar, gm.rig.policy.role),
-        commands_(gm.rig.info, gm.rig.keys, gm.sas, gm.registrar, rings_, audit_, policy_) {
+        commands_({gm.rig.info, gm.rig.keys, gm.sas, gm.registrar, rings_, audit_, policy_}) {
     commands_.on_monitor([this](EventKinds kinds) { monitored = kinds; });
   }
 

@@ -38,7 +38,7 @@ class FuzzControl {
         sas(rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()),
         registrar(config(), sas, [this] { return now; }),
         rings(epoll_.get(), registrar, role),
-        commands(rig_.info, rig_.keys, sas, registrar, rings, audit, policy) {
+        commands({rig_.info, rig_.keys, sas, registrar, rings, audit, policy}) {
     registrar.on_event([this](const SetEvent& event) {
       const AssumeRole assumed(control_thread);
       rings.on_event(event);
