@@ -120,6 +120,10 @@ Engine::Engine(const Config& config, bool verbose)
 Engine::~Engine() {
   for (const auto& channel : channels_) channel->stop = true;
   for (std::thread& thread : threads_) thread.join();
+  // Each has buffers of the other in its transmit queues: both are closed before the pools of one
+  // go.
+  access_.close();
+  host_.close();
 }
 
 void Engine::make_workers() {

@@ -45,12 +45,13 @@ class Engine {
 
   Config config_;
   Eal eal_;
+  // Of each worker. Behind the devices, whose transmit queues hold packets of them to the end.
+  std::vector<std::unique_ptr<PacketPools>> pools_;
   Device access_;
   Device host_;
   KeyStore keys_;
   Steering steering_;
   SteeringMesh mesh_;
-  std::vector<std::unique_ptr<PacketPools>> pools_;  // of each worker
   std::vector<std::unique_ptr<WorkerChannel>> channels_;
   std::vector<std::unique_ptr<Worker>> workers_;
   EngineInfo info_;

@@ -68,8 +68,9 @@ rte_eth_conf device_conf(const DeviceConfig& config, const rte_eth_dev_info& inf
 
 void Device::PoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
 
-Device::Attached::~Attached() {
+void Device::Attached::close() {
   if (!open) return;
+  open = false;
   rte_device* device = device_info(id).device;  // not to be had once it is closed
   rte_eth_dev_stop(id);
   rte_dev_remove(device);

@@ -59,9 +59,13 @@ class Device {
   // Attaches, configures and starts. Throws std::runtime_error saying which command or setting
   // mends it.
   explicit Device(const DeviceConfig& config);
-  ~Device();  // stops and closes
+  ~Device();  // closes, and frees its buffers
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
+
+  // Stops and closes it, which gives back what its queues hold, also of other pools; its own
+  // buffers stay. No Port of it is used afterwards.
+  void close() { attached_.close(); }
 
   // The queues of worker n. A device with fewer queues than workers serves the first ones; the
   // others' Port says can_receive() == false or can_transmit() == false, and their packets are
@@ -97,7 +101,8 @@ class Device {
     Attached() = default;
     Attached(const Attached&) = delete;
     Attached& operator=(const Attached&) = delete;
-    ~Attached();
+    ~Attached() { close(); }
+    void close();
     uint16_t id = 0;
     bool open = false;
   };
