@@ -51,10 +51,13 @@ std::optional<PortRange> parse_range(const toml::node& node) {
 bool has_end(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 constexpr std::string_view kWithoutEnd = "a text without the character \\u0000";
 
+std::string flag_text(bool flag) { return flag ? "true" : "false"; }
+
 // One form for each value, however the file writes it.
 std::string text_of(const toml::node& node) {
   if (const auto number = node.value_exact<int64_t>()) return std::to_string(*number);
   if (const auto text = node.value_exact<std::string>()) return *text;
+  if (const auto flag = node.value_exact<bool>()) return flag_text(*flag);
   if (!node.is_array()) return "";
   std::string list;
   for (const toml::node& element : *node.as_array()) {
@@ -128,7 +131,7 @@ int64_t ConfigTable::number(std::string_view key, int64_t default_number, int64_
 }
 
 bool ConfigTable::flag(std::string_view key, bool default_flag) {
-  const toml::node* node = find(key);
+  const toml::node* node = find(key, flag_text(default_flag));
   if (node == nullptr) return default_flag;
   const auto flag = node->value_exact<bool>();
   if (!flag) refuse(key, "true or false", *node);

@@ -192,11 +192,15 @@ TEST(PolicyConfig, OnlyRulesAndPrefixesAreReloadable) {
             "");
   EXPECT_EQ(differs(kLeast, kLeast + "[sa]\nwindow = 64\npadding = 'strict'\n"), "") << "defaults";
   EXPECT_EQ(differs(kLeast, kLeast + "[ims]\nue_ports = '32768-60999'\n"), "");
+  EXPECT_EQ(differs(kLeast, kLeast + "[audit]\nenabled = true\nlog = false\n"), "");
   const struct {
     const char* text;
     const char* key;
   } rows[] = {{"[control]\nsocket = '/tmp/x'\n", "control.socket"},
               {"[control]\ngroup = 'sip'\n", "control.group"},
+              {"[control]\nseccomp = false\n", "control.seccomp"},
+              {"[audit]\nenabled = false\n", "audit.enabled"},
+              {"[audit]\nlog = true\n", "audit.log"},
               {"[workers]\ncpus = [1]\n", "workers.cpus"},
               {"[workers]\nidle = 'poll'\n", "workers.idle"},
               {"[workers]\nmemory_mb = 9\n", "workers.memory_mb"},
