@@ -36,6 +36,42 @@ bool goes_to_link(const Packet& packet, const UpperLayer& upper, Match kind,
          is_mld(icmpv6_type(packet, upper));
 }
 
+// RFC 791 3.1: a loose or strict source route that is not used up names the next destination.
+bool ipv4_goes_on(const uint8_t* options, size_t bytes) {
+  constexpr uint8_t kEnd = 0, kNone = 1, kLooseRoute = 131, kStrictRoute = 137;
+  for (size_t at = 0; at < bytes && options[at] != kEnd;) {
+    if (options[at] == kNone) {
+      ++at;
+      continue;
+    }
+    if (at + 2 >= bytes || options[at + 1] < 2 || at + options[at + 1] > bytes) return false;
+    const bool route = options[at] == kLooseRoute || options[at] == kStrictRoute;
+    if (route && options[at + 2] <= options[at + 1]) return true;  // pointer, length
+    at += options[at + 1];
+  }
+  return false;
+}
+
+// RFC 8200 4.4: so does a routing header of any type with segments left. `end`: of the headers that
+// classify() has walked over.
+bool ipv6_goes_on(const Packet& packet, size_t end) {
+  auto protocol = packet.header<Ipv6Header>(packet.ip_offset).next_header;
+  for (size_t at = packet.ip_offset + sizeof(Ipv6Header); at < end;) {
+    const auto& extension = packet.header<Ipv6ExtensionHeader>(at);
+    if (protocol == Protocol::routing && packet.data[at + 3] != 0) return true;
+    protocol = extension.next_header;
+    at += (size_t{extension.length} + 1) * 8;
+  }
+  return false;
+}
+
+// Whether a host that the packet comes to is asked to send it on: its destination is not the last.
+bool goes_on(const Packet& packet) {
+  if (!packet.is_ipv4()) return ipv6_goes_on(packet, packet.payload_offset);
+  const size_t options = size_t{packet.ip_offset} + sizeof(Ipv4Header);
+  return ipv4_goes_on(packet.data + options, packet.payload_offset - options);
+}
+
 // RFC 4861 4.3, 4.4: an advertisement says "this address is here"; so does, of an address that it
 // is about to take, a solicitation without a source (RFC 4862 5.4). Other solicitations ask for it.
 Verdict check_target(const Policy& policy, const Packet& packet, const UpperLayer& upper,
@@ -86,9 +122,9 @@ Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const U
   }
   // RFC 1122 3.2.1.3, RFC 4291 2.5.3: no destination outside a host either.
   const bool to_nobody = flow.destination.is_loopback_or_unspecified();
-  if (to_nobody ||
-      (!policy.reachable.empty() && !any_contains(policy.reachable, flow.destination) &&
-       !goes_to_link(packet, upper, kind, flow.destination))) {
+  if (to_nobody || (!policy.reachable.empty() &&
+                    (goes_on(packet) || (!any_contains(policy.reachable, flow.destination) &&
+                                         !goes_to_link(packet, upper, kind, flow.destination))))) {
     return Verdict::drop(Drop::unreachable_host);
   }
   return Verdict::pass();

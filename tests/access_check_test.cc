@@ -186,6 +186,34 @@ TEST(AccessCheck, OtherHostsBehindTheHostPortAreUnreachable) {
   }
 }
 
+// PRV-20, RFC 7126 4.3, RFC 5095: nor by way of a host that may be reached.
+TEST(AccessCheck, NobodyIsReachedByASourceRoute) {
+  PathLab lab(reachable_policy()), open(own_policy());
+  const auto routed4 = [](int option, int pointer, Bytes before = {}) {
+    const Bytes route = {
+        static_cast<uint8_t>(option), 7, static_cast<uint8_t>(pointer), 10, 0, 0, 1, 0};
+    before.insert(before.end(), route.begin(), route.end());
+    return from(kUe4).ip_options(before).udp(1, 5060);
+  };
+  for (const PacketBuilder& packet :
+       {routed4(131, 4), routed4(137, 4), routed4(131, 4, {1, 1, 1, 1}),
+        routed4(137, 4, {148, 4, 0, 0}), from(kUe6).routing().udp(1, 5060),
+        from(kUe6).hop_by_hop().destination_options().routing(8).tcp(1, 5060)}) {
+    EXPECT_EQ(lab.in(packet), dropped(Drop::unreachable_host));
+    EXPECT_EQ(open.in(packet), passed(packet)) << "every host may be reached";
+  }
+  // Used up, a record of the way, and options that are cut off.
+  for (const PacketBuilder& packet :
+       {routed4(131, 8), routed4(7, 4), from(kUe4).ip_options({1, 1, 1, 131}).udp(1, 5060),
+        from(kUe4).ip_options({131, 9, 4, 10}).udp(1, 5060),
+        from(kUe4).ip_options({0, 131, 3, 3}).udp(1, 5060)}) {
+    EXPECT_EQ(lab.in(packet), passed(packet));
+  }
+  Frame used_up = from(kUe6).routing(8).udp(1, 5060).frame();
+  used_up[sizeof(EthernetHeader) + sizeof(Ipv6Header) + 3] = 0;
+  EXPECT_EQ(lab.in(used_up), passed(used_up));
+}
+
 // PRV-20: nor is anybody told that they exist.
 TEST(AccessCheck, UnreachableHostsAreNotAskedFor) {
   PathLab lab(reachable_policy());
