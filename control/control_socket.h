@@ -83,7 +83,7 @@ class ControlSocket {
   // Turns away the client idle longest; when none is idle, one of those that have more than their
   // share. False: there is none.
   bool make_room(const Peer& newcomer);
-  uint64_t idle_longest();
+  uint64_t idle_longest(const Peer& newcomer);
   uint64_t of_greediest(const Peer& newcomer);
   // Reads and runs records until the client must wait, or others must be served.
   void serve(uint64_t tag) ON(control_thread);

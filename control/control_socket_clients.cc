@@ -94,7 +94,7 @@ bool ControlSocket::may_connect(int fd, const Peer& peer) const {
 }
 
 bool ControlSocket::make_room(const Peer& newcomer) {
-  uint64_t tag = idle_longest();
+  uint64_t tag = idle_longest(newcomer);
   if (tag == kNobody) tag = of_greediest(newcomer);
   if (tag == kNobody) return false;
   const auto leaves = connections_.find(tag);
@@ -105,12 +105,15 @@ bool ControlSocket::make_room(const Peer& newcomer) {
   return true;
 }
 
-uint64_t ControlSocket::idle_longest() {
+uint64_t ControlSocket::idle_longest(const Peer& newcomer) {
+  std::vector<Peer> holders;
+  for (const auto& [tag, connection] : connections_) holders.push_back(connection.peer);
   auto quiet_since = std::chrono::steady_clock::now() - kIdle;
   uint64_t longest = kNobody;
   for (const auto& [tag, connection] : connections_) {
     if (connection.in_flight || !connection.unsent.empty() || connection.monitor) continue;
     if (connection.quiet_since >= quiet_since) continue;
+    if (!may_take_idle(holders, connection.peer, newcomer)) continue;
     if (has_input(connection.fd.get())) continue;  // a command that waits for its turn
     quiet_since = connection.quiet_since;
     longest = tag;

@@ -162,14 +162,6 @@ const Case kCases[] = {
                   .ip(*parse_address("2001:db8:9::1"), kPcscf6)
                   .icmp_error(2, 0, 1400, answer().esp(kOut, 1).ip_packet()));
      }},
-    {Drop::no_buffer,
-     [](Lab& lab) {
-       std::vector<Packet> held(1);
-       while (lab.pools.frames.allocate(held.back(), 1)) held.emplace_back();
-       held.pop_back();
-       lab.out(answer().payload(1450));
-       for (Packet& packet : held) release(packet);
-     }},
     {Drop::sequence_exhausted,
      [](Lab& lab) {
        lab.install_out(kOut, 0xffffffff);

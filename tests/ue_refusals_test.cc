@@ -278,7 +278,7 @@ bool is_owned_elsewhere(const RefusalInfo& info) {
     if (other.refusal != info.refusal) continue;
     std::stringstream file;
     file << std::ifstream(std::string(GMESP_TESTS_FOLDER "/") + other.file).rdbuf();
-    return file.str().find(std::string(info.code) + "\"") != std::string::npos;
+    return file.str().find(info.code) != std::string::npos;
   }
   return false;
 }

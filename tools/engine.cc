@@ -12,7 +12,7 @@ namespace {
 
 // Packets of our own wait in a transmit queue like others; datagrams in one that takes them whole.
 constexpr size_t kFrames = 3072;
-constexpr size_t kDatagrams = 1280;
+constexpr size_t kDatagrams = 2304;
 
 PacketPoolConfig datagram_pool(const Config& config, size_t worker) {
   return {.name = "datagrams " + std::to_string(worker),
