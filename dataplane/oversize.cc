@@ -15,7 +15,7 @@ Oversize::Oversize(PacketPools& pools, uint64_t tsc_hz, uint64_t seed, Drops& dr
     : pools_(pools),
       drops_(drops),
       identifications_(seed),
-      answer_rate_(kAnswersPerSecond, kAnswersAtOnce, tsc_hz) {}
+      answer_limit_(kAnswersPerSecond, kAnswersAtOnce, tsc_hz) {}
 
 Oversize::~Oversize() {
   while (next_waiting_ < waiting_end_) release(waiting_[next_waiting_++].packet);
@@ -51,7 +51,7 @@ bool Oversize::may_fragment(const Packet& packet) const {
 }
 
 void Oversize::answer_too_big(const Packet& packet, uint16_t mtu, uint64_t now_tsc) {
-  if (!may_be_answered(packet) || answers_.room() == 0 || !answer_rate_.take(now_tsc)) return;
+  if (!may_be_answered(packet) || answers_.room() == 0 || !answer_limit_.take(now_tsc)) return;
   Packet answer;
   if (!pools_.frames.allocate(answer, too_big_frame_bytes(packet))) return;
   write_too_big(packet, mtu, answer);

@@ -73,7 +73,7 @@ class Oversize {
   PacketPools& pools_;
   Drops& drops_;
   Identifications identifications_;
-  TokenBucket answer_rate_;
+  RateLimit answer_limit_;
   Burst answers_;
   // From next_waiting_ on they wait, the others are cut.
   std::array<Waiting, Burst::kCapacity> waiting_;

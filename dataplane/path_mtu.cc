@@ -106,7 +106,7 @@ void PathMtu::learn(const Quote& quote, uint32_t told, uint64_t now_tsc) {
   if (behind >= kPathMtuRecentPackets) return;
   forget_old_path_mtu(spd_, *about, now_tsc);
   const uint16_t current = about->path_mtu == 0 ? access_mtu_ : about->path_mtu;
-  if (*mtu >= current || !rate_.take(now_tsc)) return;
+  if (*mtu >= current || !lessons_.take(now_tsc)) return;
   spd_.for_each(quote.source, quote.destination, [&](OutboundSa& sa) {
     sa.path_mtu = static_cast<uint16_t>(*mtu);
     spd_.sas().record(sa).path_mtu_until = path_mtu_tick(now_tsc + lifetime_tsc_);

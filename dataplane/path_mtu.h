@@ -41,7 +41,7 @@ class PathMtu {
         lifetime_tsc_(kPathMtuLifetimeS * tsc_hz),
         spd_(spd),
         steerer_(steerer),
-        rate_(kLessonsPerSecond, kLessonsPerSecond, tsc_hz) {}
+        lessons_(kLessonsPerSecond, kLessonsPerSecond, tsc_hz) {}
 
   // A stage for cleartext from the access port: passes all but ICMP errors that quote ESP, which
   // are for nobody but us (icmp_about_esp), or for the worker that owns the quoted UE (taken).
@@ -56,7 +56,7 @@ class PathMtu {
   const uint64_t lifetime_tsc_;
   Spd& spd_;
   Steerer& steerer_;
-  TokenBucket rate_;
+  RateLimit lessons_;
 };
 
 }  // namespace gmesp

@@ -29,42 +29,29 @@ void RateLimits::use(const Policy& policy) {
 }
 
 // A bucket holds at least one packet, however rarely one may pass.
-RateLimits::Rate RateLimits::rate(uint64_t packets_per_s, uint64_t workers) const {
+TokenRate RateLimits::rate(uint64_t packets_per_s, uint64_t workers) const {
   if (packets_per_s == 0) return {};
   const uint64_t interval = std::max<uint64_t>(1, tsc_hz_ * workers / packets_per_s);
   return {interval, std::max(tsc_hz_, interval)};
 }
 
-// A bucket that would be full later than an empty one is from before a jump of the clock: it counts
-// as full.
-bool RateLimits::has_room(const Bucket& bucket, const Rate& rate, uint64_t now_tsc) {
-  const uint64_t full_at = std::max(bucket.full_at_tsc, now_tsc);
-  return full_at + rate.interval_tsc <= now_tsc + rate.burst_tsc ||
-         full_at > now_tsc + rate.burst_tsc;
-}
-
-void RateLimits::fill(Bucket& bucket, const Rate& rate, uint64_t now_tsc) {
-  if (bucket.full_at_tsc > now_tsc + rate.burst_tsc) bucket.full_at_tsc = now_tsc;
-  bucket.full_at_tsc = std::max(bucket.full_at_tsc, now_tsc) + rate.interval_tsc;
-}
-
 // The rule's own bucket first: a flood from a million sources is refused by a line that is in the
 // cache.
 Verdict RateLimits::take(const Rates& rates, size_t rule, const Address& source, uint64_t now_tsc) {
-  Bucket& in_all = in_all_[rule];
-  if (rates.in_all.interval_tsc != 0 && !has_room(in_all, rates.in_all, now_tsc)) {
+  TokenBucket& in_all = in_all_[rule];
+  if (rates.in_all.interval_tsc != 0 && !in_all.has_token(rates.in_all, now_tsc)) {
     return Verdict::drop(Drop::rate_of_rule);
   }
   if (rates.of_source.interval_tsc != 0) {
     const uint64_t tag = tag_of(rule, source);
     Source& place = find(tag);
     if (place.tag != tag) place = {tag, {}};
-    if (!has_room(place.bucket, rates.of_source, now_tsc)) {
+    if (!place.bucket.has_token(rates.of_source, now_tsc)) {
       return Verdict::drop(Drop::rate_of_source);
     }
-    fill(place.bucket, rates.of_source, now_tsc);
+    place.bucket.take(rates.of_source, now_tsc);
   }
-  if (rates.in_all.interval_tsc != 0) fill(in_all, rates.in_all, now_tsc);
+  if (rates.in_all.interval_tsc != 0) in_all.take(rates.in_all, now_tsc);
   return Verdict::pass();
 }
 

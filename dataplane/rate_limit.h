@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How many packets a second the rules of a policy pass (SPEC R3): in all, and of one source. Every
-// limit is a bucket of one second's worth of packets, kept as one number: when it will be full
-// again (the generic cell rate algorithm, ITU-T I.371). Sources live in a table of fixed size, each
-// worker its own; nothing is allocated for them, however many there are.
+// limit is a bucket of one second's worth of packets (token_bucket.h). Sources live in a table of
+// fixed size, each worker its own; nothing is allocated for them, however many there are.
 //
 // The rate in all is shared out: each worker grants its part, since all packets of an address pair
 // come to one. A source that speaks to several of our addresses may meet several workers, and has
@@ -18,6 +17,7 @@
 #include "dataplane/large_array.h"
 #include "dataplane/packet.h"
 #include "dataplane/policy.h"
+#include "dataplane/token_bucket.h"
 
 namespace gmesp {
 
@@ -45,30 +45,21 @@ class RateLimits {
   }
 
  private:
-  struct Bucket {
-    uint64_t full_at_tsc = 0;
-  };
-  struct Rate {
-    uint64_t interval_tsc = 0;  // between two packets; 0: no limit
-    uint64_t burst_tsc = 0;     // what the bucket holds
-  };
   struct Rates {
-    Rate in_all;
-    Rate of_source;
+    TokenRate in_all;
+    TokenRate of_source;
     bool limited() const { return (in_all.interval_tsc | of_source.interval_tsc) != 0; }
   };
   struct Source {
     uint64_t tag;  // of source, rule and policy
-    Bucket bucket;
+    TokenBucket bucket;
   };
   struct alignas(64) Set {
     std::array<Source, kWays> sources;
   };
   static_assert(sizeof(Set) == 64, "one cache line is all that a look-up waits for");
 
-  Rate rate(uint64_t packets_per_s, uint64_t workers) const;
-  static bool has_room(const Bucket& bucket, const Rate& rate, uint64_t now_tsc);
-  static void fill(Bucket& bucket, const Rate& rate, uint64_t now_tsc);
+  TokenRate rate(uint64_t packets_per_s, uint64_t workers) const;
   Verdict take(const Rates& rates, size_t rule, const Address& source, uint64_t now_tsc);
   uint64_t tag_of(size_t rule, const Address& source) const;
   Source& find(uint64_t tag);
@@ -78,7 +69,7 @@ class RateLimits {
   const HashKey hash_key_;
   uint32_t policies_ = 0;  // used so far: what was remembered for another means nothing
   std::array<Rates, kMaxPolicyRules> rates_{};
-  std::array<Bucket, kMaxPolicyRules> in_all_{};
+  std::array<TokenBucket, kMaxPolicyRules> in_all_{};
   LargeArray<Set> sets_;
 };
 
