@@ -2,7 +2,6 @@
 #include "control/telemetry.h"
 
 #include <chrono>
-#include <numeric>
 
 #include "control/json_writer.h"
 #include "control/ue_queries.h"
@@ -142,7 +141,7 @@ void write_counters(JsonWriter& json, const Counters& counters) {
   json.field("protected_out", counters.protected_out);
   json.field("bypassed_in", counters.bypassed_in);
   json.field("bypassed_out", counters.bypassed_out);
-  json.field("dropped", std::accumulate(counters.drops.begin(), counters.drops.end(), uint64_t{0}));
+  json.field("dropped", counters.dropped());
   json.field("steered", counters.steered).field("steered_for_tx", counters.steered_for_tx);
   json.field("events_delayed", counters.events_delayed);
   json.field("polls", counters.polls).field("polls_empty", counters.polls_empty);

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string_view>
 
 namespace gmesp {
@@ -195,9 +196,8 @@ struct Counters {
   uint64_t bypassed_in = 0;    // cleartext that policy passed
   uint64_t bypassed_out = 0;
   // A packet is counted once; what becomes another packet, here: rx of both ports +
-  // datagrams_joined
-  // + fragments_made + answers_made = tx of both ports + drops + fragments_joined + fragments_held
-  // + packets_fragmented.
+  // datagrams_joined + fragments_made + answers_made = tx of both ports + dropped() +
+  // fragments_joined + fragments_held + packets_fragmented.
   uint64_t fragments_held = 0;      // of datagrams not yet complete, now
   uint64_t fragments_joined = 0;    // that became
   uint64_t datagrams_joined = 0;    // whole datagrams
@@ -218,6 +218,7 @@ struct Counters {
 
   void count(Drop drop) { ++drops[static_cast<size_t>(drop)]; }
   uint64_t operator[](Drop drop) const { return drops[static_cast<size_t>(drop)]; }
+  uint64_t dropped() const { return std::accumulate(drops.begin(), drops.end(), uint64_t{0}); }
 };
 static_assert(sizeof(Counters) % sizeof(uint64_t) == 0, "CounterSnapshot copies it word by word");
 

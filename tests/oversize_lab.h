@@ -12,7 +12,6 @@ namespace gmesp {
 
 constexpr uint64_t kHz = 1'000'000'000;
 
-// The stage alone, on frames of any length.
 struct OversizeLab {
   explicit OversizeLab(size_t frames = 2000, uint64_t seed = 42)
       : pools({"datagrams", 8, PacketPool::kMaxBytes}, {"frames", frames, 9700}),
@@ -28,8 +27,7 @@ struct OversizeLab {
   }
   std::vector<Frame> take_answers() {
     std::vector<Frame> frames;
-    for (const Packet& packet : oversize.answers()) frames.push_back(frame_of(packet));
-    oversize.answers().clear();
+    take_frames(oversize.answers(), frames);
     return frames;
   }
 
@@ -48,8 +46,7 @@ struct OversizeLab {
     burst.filter(drops, stage);
     std::vector<Frame> frames;
     do {
-      for (const Packet& packet : burst) frames.push_back(frame_of(packet));
-      burst.clear();
+      take_frames(burst, frames);
     } while (oversize.next_fragments(burst));
     return frames;
   }

@@ -39,6 +39,29 @@ inline Outcome passed(const Frame& frame) { return {{frame}, {}, {}}; }
 inline Outcome passed(const PacketBuilder& builder) { return passed(builder.frame()); }
 inline Outcome dropped(Drop reason, uint64_t count = 1) { return {{}, {{reason, count}}, {}}; }
 
+// counters.h: a packet is counted once, and so is what it becomes. What came is what went.
+inline uint64_t packets_come(const Counters& counters, uint64_t received) {
+  return received + counters.datagrams_joined + counters.fragments_made + counters.answers_made;
+}
+inline uint64_t packets_gone(const Counters& counters, uint64_t sent) {
+  return sent + counters.dropped() + counters.fragments_joined + counters.fragments_held +
+         counters.packets_fragmented;
+}
+
+inline std::map<Drop, uint64_t> drops_since(const Counters& before, const Counters& now) {
+  std::map<Drop, uint64_t> drops;
+  for (const DropInfo& info : kDropInfo) {
+    if (now[info.drop] != before[info.drop]) drops[info.drop] = now[info.drop] - before[info.drop];
+  }
+  return drops;
+}
+
+// Behind those of `frames`; the burst is empty then.
+inline void take_frames(Burst& burst, std::vector<Frame>& frames) {
+  for (const Packet& packet : burst) frames.push_back(frame_of(packet));
+  burst.clear();
+}
+
 // Role pcscf with one protected port; everything else in clear is allowed.
 inline Policy open_policy() {
   Policy policy;
@@ -158,19 +181,12 @@ class PathLab {
     for (const Frame& frame : frames) burst.push(make_packet(frame, findings));
     path(burst);
     Outcome outcome;
-    const auto take = [](Burst& from, std::vector<Frame>& to) {
-      for (const Packet& packet : from) to.push_back(frame_of(packet));
-      from.clear();
-    };
-    take(burst, outcome.frames);
+    take_frames(burst, outcome.frames);
     for (Oversize* oversize : {&inbound_.oversize(), &outbound_.oversize()}) {
-      while (oversize->next_fragments(burst)) take(burst, outcome.frames);
-      take(oversize->answers(), outcome.answers);
+      while (oversize->next_fragments(burst)) take_frames(burst, outcome.frames);
+      take_frames(oversize->answers(), outcome.answers);
     }
-    for (const DropInfo& info : kDropInfo) {
-      const uint64_t more = counters[info.drop] - before[info.drop];
-      if (more != 0) outcome.drops[info.drop] = more;
-    }
+    outcome.drops = drops_since(before, counters);
     return outcome;
   }
 

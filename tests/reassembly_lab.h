@@ -51,23 +51,17 @@ class ReassemblyLab {
         ++sent_;
       }
     }
-    note_drops(before, outcome);
+    outcome.drops = drops_since(before, counters);
     return outcome;
   }
   Outcome wait(uint64_t microseconds) {
     const Counters before = counters;
     now_us += microseconds;
     reassembler_.expire(now_us);
-    Outcome outcome;
-    note_drops(before, outcome);
-    return outcome;
+    return {{}, drops_since(before, counters)};
   }
-  // counters.h: a packet is counted once.
   void expect_conserved() const {
-    uint64_t dropped = 0;
-    for (const DropInfo& info : kDropInfo) dropped += counters[info.drop];
-    EXPECT_EQ(received_ + counters.datagrams_joined,
-              sent_ + dropped + counters.fragments_joined + counters.fragments_held);
+    EXPECT_EQ(packets_come(counters, received_), packets_gone(counters, sent_));
     EXPECT_EQ(live_packets(), counters.fragments_held);
   }
 
@@ -76,13 +70,6 @@ class ReassemblyLab {
   PacketKind kind = PacketKind::not_ip;  // of the last packet that came out
 
  private:
-  void note_drops(const Counters& before, Outcome& outcome) const {
-    for (const DropInfo& info : kDropInfo) {
-      const uint64_t more = counters[info.drop] - before[info.drop];
-      if (more != 0) outcome.drops[info.drop] = more;
-    }
-  }
-
   Drops drops_{counters};
   PacketPool pool_;
   uint64_t received_ = 0;

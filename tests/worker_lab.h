@@ -66,12 +66,8 @@ class WorkerLab {
   // Everything received was sent, is held or is counted under one reason.
   void expect_conserved() ON(worker_thread) {
     const Counters all = sum();
-    uint64_t drops = 0;
-    for (const DropInfo& info : kDropInfo) drops += all[info.drop];
-    EXPECT_EQ(all.access.rx_packets + all.host.rx_packets + all.datagrams_joined +
-                  all.fragments_made + all.answers_made,
-              all.access.tx_packets + all.host.tx_packets + drops + all.fragments_joined +
-                  all.fragments_held + all.packets_fragmented);
+    EXPECT_EQ(packets_come(all, all.access.rx_packets + all.host.rx_packets),
+              packets_gone(all, all.access.tx_packets + all.host.tx_packets));
     EXPECT_EQ(live_packets(), all.fragments_held);
   }
 

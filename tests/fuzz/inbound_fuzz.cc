@@ -109,7 +109,7 @@ class Fuzzer {
     sent.front.assign(frame.begin(), frame.begin() + static_cast<ptrdiff_t>(headers.esp_offset()));
     if ((shape & kAtomic) != 0 && !fuzz_is_v4(sent.sa)) {
       sent.proper = false;  // reassembly's to judge, which takes the Fragment header out (RFC 6946)
-      sent.front.resize(sent.front.size() - kFragmentHeaderBytes);
+      sent.front.resize(sent.front.size() - sizeof(Ipv6FragmentHeader));
     }
     pending_ = std::move(sent);
     return frame;
