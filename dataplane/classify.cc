@@ -8,7 +8,6 @@ namespace gmesp {
 namespace {
 
 constexpr int kMaxVlanTags = 2;
-constexpr int kMaxExtensionHeaders = 8;
 
 // Where an IPv6 chain stands: the byte that names the next header, and where that header starts.
 struct ChainPosition {
@@ -20,7 +19,7 @@ struct ChainPosition {
 bool skip_extension_header(const Packet& packet, size_t end, ChainPosition& position) {
   if (position.offset + sizeof(Ipv6ExtensionHeader) > end) return false;
   const auto& extension = packet.header<Ipv6ExtensionHeader>(position.offset);
-  const size_t next = position.offset + (size_t{extension.length} + 1) * 8;
+  const size_t next = position.offset + extension.bytes();
   if (next > end) return false;
   position = {position.offset, static_cast<uint16_t>(next)};  // next_header is its first byte
   return true;

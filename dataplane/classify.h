@@ -12,6 +12,9 @@
 
 namespace gmesp {
 
+// A longer chain of IPv6 is malformed_extension_header.
+constexpr int kMaxExtensionHeaders = 8;
+
 // Finds the IP header and what is behind it; fills ip_offset, next_header_offset, payload_offset
 // and kind. For ESP the payload starts at the SPI and the frame is cut to the IP packet (Ethernet
 // pads short frames). For other IP packets the payload starts where an ESP header would go (RFC

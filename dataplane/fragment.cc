@@ -12,7 +12,6 @@ namespace gmesp {
 
 namespace {
 
-constexpr int kMaxExtensionHeaders = 8;
 constexpr uint16_t kIpv4FragmentBits = kIpv4FragmentOffset | kIpv4MoreFragments;
 
 const Ipv6FragmentHeader& fragment_header(const Packet& packet) {
@@ -69,7 +68,7 @@ Verdict check_first(const Packet& packet, const Fragment& fragment, size_t end) 
     if (at + sizeof(Ipv6ExtensionHeader) > end) return Verdict::drop(Drop::bad_fragment);
     const auto& extension = packet.header<Ipv6ExtensionHeader>(at);
     protocol = extension.next_header;
-    at += (size_t{extension.length} + 1) * 8;
+    at += extension.bytes();
   }
   // RFC 8200 4.1: with the Fragment header gone it might stand first, where it may.
   if (protocol == Protocol::hop_by_hop && !packet.is_ipv4()) {

@@ -54,8 +54,7 @@ void plan_ipv6(const Packet& packet, Fragmentation& plan) {
   while (offset < packet.payload_offset) {
     const auto protocol = packet.header<Protocol>(next_header);
     next_header = offset;
-    offset = static_cast<uint16_t>(
-        offset + (size_t{packet.header<Ipv6ExtensionHeader>(offset).length} + 1) * 8);
+    offset = static_cast<uint16_t>(offset + packet.header<Ipv6ExtensionHeader>(offset).bytes());
     if (protocol == Protocol::hop_by_hop || protocol == Protocol::routing) {
       plan.next_header_offset = next_header;
       plan.payload_offset = offset;

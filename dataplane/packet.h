@@ -67,7 +67,8 @@ struct Packet {
 };
 static_assert(sizeof(Packet) == 32, "two packets a cache line; a burst's views stay in L1");
 
-// Gives the mbuf back to its pool. Only Burst and Port call it.
+// Gives the mbuf back to its pool. Only who owns packets calls it: Burst, Port, what keeps some
+// (Reassembler, Oversize).
 void release(Packet& packet);
 
 // What the receiving device found out about a packet, where it was asked to. Reads the mbuf, which

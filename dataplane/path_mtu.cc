@@ -132,7 +132,7 @@ std::optional<PathMtu::Quote> PathMtu::Quote::read_ipv4(std::span<const uint8_t>
 }
 
 std::optional<PathMtu::Quote> PathMtu::Quote::read_ipv6(std::span<const uint8_t> bytes) {
-  constexpr int kMaxHeaders = 10;
+  constexpr int kMaxHeaders = kMaxExtensionHeaders + 1;  // the Fragment header is ours
   const auto* const ip = at<Ipv6Header>(bytes, 0);
   if (ip == nullptr || ip->version_class_flow.host() >> 28 != 6) return std::nullopt;
   Quote quote;
@@ -152,7 +152,7 @@ std::optional<PathMtu::Quote> PathMtu::Quote::read_ipv6(std::span<const uint8_t>
       offset += sizeof(Ipv6FragmentHeader);
     } else if (protocol == Protocol::hop_by_hop || protocol == Protocol::routing ||
                protocol == Protocol::destination_options) {
-      offset += (size_t{extension->length} + 1) * 8;
+      offset += extension->bytes();
     } else {
       return std::nullopt;
     }

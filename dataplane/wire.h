@@ -114,6 +114,8 @@ static_assert(sizeof(Ipv6Header) == 40, "RFC 8200 3");
 struct Ipv6ExtensionHeader {  // RFC 8200 4: hop-by-hop, routing, destination options
   Protocol next_header;
   uint8_t length;  // in units of 8 bytes, the first 8 not counted
+
+  size_t bytes() const { return (size_t{length} + 1) * 8; }
 };
 static_assert(sizeof(Ipv6ExtensionHeader) == 2, "RFC 8200 4");
 
