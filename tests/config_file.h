@@ -45,6 +45,11 @@ inline std::string refusal_of(const std::string& text) {
   return "accepted";
 }
 
+struct RefusedText {
+  std::string text;      // the whole file, or what follows kLeast
+  std::string expected;  // "LINE:COLUMN: ..."
+};
+
 // The least that a file must say, in lines 1 to 5; what a test adds begins in line 6.
 inline const std::string kLeast =
     "role = 'pcscf'\n"

@@ -8,26 +8,12 @@
 #include <memory>
 #include <vector>
 
-#include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/worker.h"
+#include "tests/eal_environment.h"
 
 namespace gmesp {
 namespace {
-
-class EalEnvironment : public testing::Environment {
- public:
-  void SetUp() override {
-    eal_ =
-        std::make_unique<Eal>(EalConfig{.program = "stress_device_test", .allow_hugepages = false});
-  }
-  void TearDown() override { eal_.reset(); }
-
- private:
-  std::unique_ptr<Eal> eal_;
-};
-const testing::Environment* const eal_environment =
-    testing::AddGlobalTestEnvironment(new EalEnvironment);
 
 // What comes from the access port passes, what comes from the host's is dropped.
 Policy inward_policy() {
