@@ -129,9 +129,7 @@ void read_prefixes(ConfigTable& table, Policy& policy) {
                "every host behind the host port (TS 33.203 Annex J)");
   }
   const bool all_own = std::ranges::all_of(policy.reachable, [&policy](const Prefix& prefix) {
-    return std::ranges::any_of(policy.own_prefixes, [&prefix](const Prefix& own) {
-      return own.bits <= prefix.bits && own.contains(prefix.address);
-    });
+    return any_contains(policy.own_prefixes, prefix);
   });
   if (!policy.own_prefixes.empty() && !all_own) {
     table.warn("reachable",

@@ -26,9 +26,7 @@ bool covers(const std::vector<PortRange>& wide, PortRange range) {
 }
 
 bool covers(const std::vector<Prefix>& wide, const Prefix& prefix) {
-  return std::ranges::any_of(wide, [&prefix](const Prefix& one) {
-    return one.bits <= prefix.bits && one.contains(prefix.address);
-  });
+  return any_contains(wide, prefix);
 }
 
 template <typename Element>

@@ -66,6 +66,9 @@ struct Prefix {
     // ::/0 is no IPv4 prefix; a longer one has the whole of what makes an address IPv4.
     return same && (bits >= 96 || address.is_v4() == other.is_v4());
   }
+  bool contains(const Prefix& other) const {  // all of it
+    return bits <= other.bits && contains(other.address);
+  }
 
  private:
   static uint64_t word(const Address& address, size_t at) {

@@ -75,9 +75,11 @@ struct PolicyRule {
   uint32_t rate_per_source = 0;
 };
 
-inline bool any_contains(const std::vector<Prefix>& prefixes, const Address& address) {
+// what: an address or a prefix.
+template <typename What>
+bool any_contains(const std::vector<Prefix>& prefixes, const What& what) {
   return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](const Prefix& prefix) { return prefix.contains(address); });
+                     [&](const Prefix& prefix) { return prefix.contains(what); });
 }
 
 struct Policy {
