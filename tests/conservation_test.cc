@@ -2,9 +2,9 @@
 // DESIGN 7: any bytes at all are forwarded or counted under one reason; nothing crashes, leaks or
 // reads beyond a packet (run under ASan). Fixed seeds, so that a failure comes again.
 #include <cstdlib>
-#include <fstream>
 #include <random>
 
+#include "tests/resident_memory.h"
 #include "tests/worker_lab.h"
 
 namespace gmesp {
@@ -111,13 +111,6 @@ Frame random_frame(Random& random, bool from_ue, uint32_t number) {
 
 // GMESP_LONG=1: 100 times as many, 10 million frames at one worker (tests/README.md says how long).
 uint32_t times_as_many() { return std::getenv("GMESP_LONG") != nullptr ? 100 : 1; }
-
-size_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  size_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * 4096;
-}
 
 struct Row {
   size_t workers;

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "tests/crypto_batch.h"
+#include "tests/resident_memory.h"
 
 namespace gmesp {
 namespace {
@@ -175,13 +176,6 @@ TEST(KeyStore, KeepsKeysOutOfCoreDumpsAndChildren) {
   EXPECT_EQ(flags.count("dd"), 1u);
   EXPECT_EQ(flags.count("dc"), 1u);
   EXPECT_EQ(flags.count("lo"), store.locked() ? 1u : 0u);
-}
-
-size_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  size_t total_pages = 0, resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * 4096;
 }
 
 TEST(KeyStore, TakesMemoryOnlyAsSlotsAreUsed) {

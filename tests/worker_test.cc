@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One worker: commands, acknowledgements and events between its bursts (DESIGN 2, 4).
-#include <fstream>
-
+#include "tests/resident_memory.h"
 #include "tests/worker_lab.h"
 
 namespace gmesp {
@@ -165,14 +164,6 @@ TEST(Worker, TakesSoManyCommandsAPollInTheirOrder) {
       ASSERT_EQ(std::get<Deleted>(events[i]).direction, direction);
     }
   }
-}
-
-size_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  size_t total_pages = 0;
-  size_t resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * 4096;
 }
 
 // No install and no packet waits for a page, or for a rehash: capacity is configuration.
