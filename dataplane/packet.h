@@ -2,10 +2,11 @@
 // A packet on its way through the stages, and the burst that owns such packets.
 //
 // Packet is a view of one mbuf: nothing reads the mbuf between receive and transmit but the two
-// functions that say what the device found out about it (device_hash, device_checksum).
-// Port::receive lets in only frames in one unshared buffer with kHeadroomBytes in front and
-// kTailroomBytes behind, so a stage may grow a packet by one ESP header and one trailer without
-// asking. The mbuf learns its new bounds in Port::transmit.
+// functions that say what the device found out about it (device_hash, device_checksum), and of what
+// is too large PacketPool::owns. Port::receive lets in only frames in one unshared buffer with
+// kHeadroomBytes in front and kTailroomBytes behind, and PacketPool makes no others, so a stage may
+// grow a packet by one ESP header and one trailer without asking. The mbuf learns its new bounds in
+// Port::transmit.
 #pragma once
 
 #include <array>
