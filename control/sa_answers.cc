@@ -50,19 +50,26 @@ bool SaManager::waiting() const {
   return !flushes_.empty();
 }
 
-void SaManager::set_audit(const AuditSetting& setting, std::function<void()> done) {
-  const uint32_t number = next_audit_setting_++;
-  audit_settings_[number] = {proxies_.size(), std::move(done)};
-  for (size_t worker = 0; worker < proxies_.size(); ++worker) {
-    submit(worker, SetAudit{setting, number});
-  }
+template <typename Setting>
+void SaManager::ask_all(Setting command, std::function<void()> done) {
+  command.number = next_number_++;
+  asked_of_all_[command.number] = {proxies_.size(), std::move(done)};
+  for (size_t worker = 0; worker < proxies_.size(); ++worker) submit(worker, command);
 }
 
-void SaManager::on_audit_set(const AuditSet& event) {
-  const auto asked = audit_settings_.find(event.number);
+void SaManager::set_audit(const AuditSetting& setting, std::function<void()> done) {
+  ask_all(SetAudit{.setting = setting}, std::move(done));
+}
+
+void SaManager::use_policy(const Policy& policy, std::function<void()> done) {
+  ask_all(UsePolicy{.policy = &policy}, std::move(done));
+}
+
+void SaManager::on_setting_in_use(const SettingInUse& event) {
+  const auto asked = asked_of_all_.find(event.number);
   if (--asked->second.unanswered != 0) return;
   const std::function<void()> done = std::move(asked->second.done);
-  audit_settings_.erase(asked);
+  asked_of_all_.erase(asked);
   done();
 }
 
@@ -107,10 +114,8 @@ void SaManager::on_event(size_t worker, const SaEvent& event) {
     on_deleted(deleted->direction, inventory(deleted->direction).place(worker, deleted->index));
   } else if (const auto* status = std::get_if<SaStatus>(&event)) {
     on_status(*status, worker);
-  } else if (const auto* audit = std::get_if<AuditSet>(&event)) {
-    on_audit_set(*audit);
-  } else if (const auto* policy = std::get_if<PolicyInUse>(&event)) {
-    on_policy_in_use(*policy);
+  } else if (const auto* setting = std::get_if<SettingInUse>(&event)) {
+    on_setting_in_use(*setting);
   } else {
     on_state_event(std::get<SaStateEvent>(event), worker);
   }
@@ -141,22 +146,6 @@ void SaManager::on_status(const SaStatus& event, size_t worker) {
   const StatusDone done = std::move(query->second);
   queries_.erase(query);
   done(inventory[place], worker, event);
-}
-
-void SaManager::use_policy(const Policy& policy, std::function<void()> done) {
-  policies_.push_back({&policy, proxies_.size(), std::move(done)});
-  for (size_t worker = 0; worker < proxies_.size(); ++worker) submit(worker, UsePolicy{&policy});
-}
-
-// A worker answers in order, so no policy is in use everywhere before one that was sent earlier.
-void SaManager::on_policy_in_use(const PolicyInUse& event) {
-  for (PolicyOnItsWay& one : policies_) {
-    if (one.policy == event.policy) --one.workers_left;
-  }
-  if (policies_.front().workers_left != 0) return;
-  const std::function<void()> done = std::move(policies_.front().done);
-  policies_.pop_front();
-  done();
 }
 
 void SaManager::on_state_event(const SaStateEvent& event, size_t worker) {

@@ -213,8 +213,12 @@ class SaManager {
   void on_event(size_t worker, const SaEvent& event);
   void on_installed(const Installed& event, size_t worker);
   void on_deleted(Direction direction, SaPlace place);
+  // A setting of every worker. Each answers in order, so none is in use everywhere before one that
+  // was sent earlier.
+  template <typename Setting>
+  void ask_all(Setting command, std::function<void()> done) ON(control_thread);
+  void on_setting_in_use(const SettingInUse& event);
   void on_status(const SaStatus& event, size_t worker);
-  void on_audit_set(const AuditSet& event);
   void on_state_event(const SaStateEvent& event, size_t worker);
   void set_state(Direction direction, SaEntry& entry, SaState state);
   void forget(Direction direction, SaPlace place);
@@ -231,13 +235,6 @@ class SaManager {
   SaInventory outbound_;
   std::unordered_map<Handle, Done> waiting_;  // for Installed, Rejected or Deleted
   std::unordered_multimap<Handle, StatusDone> queries_;
-  struct PolicyOnItsWay {
-    const Policy* policy;
-    size_t workers_left;
-    std::function<void()> done;
-  };
-  void on_policy_in_use(const PolicyInUse& event);
-  std::deque<PolicyOnItsWay> policies_;
   std::vector<std::function<void()>> flushes_;
   size_t flush_left_ = 0;
   std::array<std::array<size_t, 4>, 2> counts_{};  // by direction and state
@@ -247,8 +244,8 @@ class SaManager {
     size_t unanswered = 0;
     std::function<void()> done;
   };
-  std::unordered_map<uint32_t, AskedOfAll> audit_settings_;  // by SetAudit::number
-  uint32_t next_audit_setting_ = 0;
+  std::unordered_map<uint32_t, AskedOfAll> asked_of_all_;  // by number
+  uint32_t next_number_ = 0;
   AuditHandler on_audit_;
   UseHandler on_use_;
   OwnerHandler on_set_news_;

@@ -62,13 +62,14 @@ struct QuerySa {  // answered by SaStatus
 
 // Its own_prefixes, reachable and rules replace those in use, between two bursts; all else in it is
 // as it was at the start.
-struct UsePolicy {                 // answered by PolicyInUse
+struct UsePolicy {                 // answered by SettingInUse
   const Policy* policy = nullptr;  // the sender's, unchanged until every worker uses another
+  uint32_t number = 0;             // the sender's own, for the answer
 };
 
-struct SetAudit {  // answered by AuditSet
+struct SetAudit {  // answered by SettingInUse
   AuditSetting setting;
-  uint32_t number = 0;  // the sender's own, for the answer
+  uint32_t number = 0;
 };
 
 using SaCommand = std::variant<InstallInbound, InstallOutbound, PromoteSa, DeleteSa, QuerySa,
@@ -111,13 +112,9 @@ struct SaStatus {
   uint16_t path_mtu = 0;  // out: learned (path_mtu.h); 0: the access MTU
 };
 
-// The worker holds no reference to the policy before this one. Its counters are published and those
-// of the rules begin with this policy.
-struct PolicyInUse {
-  const Policy* policy = nullptr;
-};
-
-struct AuditSet {  // what is dropped from now on is audited so
+// What is dropped from now on is audited so; or the worker holds no reference to the policy before
+// this one, its counters are published, and those of the rules begin with this policy.
+struct SettingInUse {
   uint32_t number = 0;
 };
 
@@ -127,8 +124,8 @@ struct SaStateEvent {  // unsolicited, of each kind as SaTable has it
   SaEventKind kind{};
 };
 
-using SaEvent = std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, PolicyInUse,
-                             AuditSet, SaStateEvent>;
+using SaEvent =
+    std::variant<Installed, Rejected, Promoted, Deleted, SaStatus, SettingInUse, SaStateEvent>;
 
 static_assert(std::is_trivially_copyable_v<SaCommand> && std::is_trivially_copyable_v<SaEvent>,
               "what is copied through a ring must have no owner to forget");

@@ -228,12 +228,12 @@ void Worker::apply(const QuerySa& command, uint64_t now_tsc) {
 void Worker::apply(const UsePolicy& command) {
   cleartext_.use(*command.policy);
   publish_counters();
-  answer(PolicyInUse{command.policy});
+  answer(SettingInUse{command.number});
 }
 
 void Worker::apply(const SetAudit& command) {
   drops_.set_audit(command.setting);
-  answer(AuditSet{command.number});
+  answer(SettingInUse{command.number});
 }
 
 // There is room: the control thread never has more than kCommands unanswered (command.h).

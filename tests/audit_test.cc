@@ -43,7 +43,7 @@ class AuditTest : public testing::Test {
   void set(uint64_t reasons, uint32_t per_second) ON(worker_thread) {
     lab_.command(SetAudit{{reasons, per_second}, 7});
     lab_.settle();
-    const auto answers = lab_.take<AuditSet>();
+    const auto answers = lab_.take<SettingInUse>();
     ASSERT_EQ(answers.size(), 1u);
     EXPECT_EQ(answers[0].number, 7u);
   }

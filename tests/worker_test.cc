@@ -387,11 +387,12 @@ TEST(Worker, TakesAnotherPolicyUnderTrafficAndLosesNothing) {
   std::unique_ptr<const Policy> in_use;
   uint64_t passed = 0, refused = 0, verified = 0;
   constexpr int kReloads = 500, kBurst = 40;
-  for (int reload = 0; reload < kReloads; ++reload) {
+  for (uint32_t reload = 0; reload < kReloads; ++reload) {
     const bool passes = reload % 3 != 0;
     auto next = std::make_unique<Policy>(open_policy());
     next->rules = {{"rule", true, true, Match::udp, {{5060, 5060}}, {}, passes}};
-    for (size_t worker = 0; worker < 2; ++worker) lab.command(UsePolicy{next.get()}, worker);
+    for (size_t worker = 0; worker < 2; ++worker)
+      lab.command(UsePolicy{next.get(), reload}, worker);
     for (uint32_t n = 0; n < kBurst; ++n) {
       const Address ue = *parse_address("203.0.113." + std::to_string(n));
       lab.access.feed(0, PacketBuilder().ip(ue, kPcscf4).udp(1024, 5060).frame());
@@ -403,9 +404,9 @@ TEST(Worker, TakesAnotherPolicyUnderTrafficAndLosesNothing) {
                            .frame());
     lab.settle();
     for (size_t worker = 0; worker < 2; ++worker) {
-      const auto answers = lab.take<PolicyInUse>(worker);
+      const auto answers = lab.take<SettingInUse>(worker);
       ASSERT_EQ(answers.size(), 1u);
-      EXPECT_EQ(answers[0].policy, next.get());
+      EXPECT_EQ(answers[0].number, reload);
     }
     in_use = std::move(next);  // the one before is gone
     (passes ? passed : refused) += 2 * kBurst;
