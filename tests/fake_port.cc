@@ -131,7 +131,7 @@ void Port::transmit(Burst& burst, Drops&, PortCounters& port) {
 
 void Device::PoolDeleter::operator()(rte_mempool*) const {}  // there is no pool
 
-Device::Attached::~Attached() = default;
+void Device::Attached::close() {}
 
 // The device string is the number of one that FakeDevice has made.
 Device::Device(const DeviceConfig& config) {
