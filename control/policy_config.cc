@@ -33,7 +33,8 @@ void check_families(const ConfigTable& table, const PolicyRule& rule) {
              return prefix.address.is_v4() == v4;
            });
   };
-  const bool v4 = rule.match != Match::nd && has(rule.local, true) && has(rule.remote, true);
+  const bool nd = rule.match == Match::nd || rule.match == Match::nd_router;
+  const bool v4 = !nd && has(rule.local, true) && has(rule.remote, true);
   const bool v6 = rule.match != Match::arp && has(rule.local, false) && has(rule.remote, false);
   if (!v4 && !v6) {
     table.refuse(rule.remote.empty() ? "local" : "remote",

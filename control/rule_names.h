@@ -14,11 +14,11 @@ inline constexpr std::array<std::string_view, 3> kDirectionNames = {"in", "out",
 inline constexpr std::array<std::string_view, 2> kActionNames = {"pass", "drop"};
 
 // The names of Match that a rule may say, in the order of kMatches.
-inline constexpr std::array<std::string_view, 9> kMatchNames = {
-    "arp", "nd", "icmp-echo", "icmp-error", "icmp", "udp", "tcp", "ip", "any"};
-inline constexpr std::array<Match, 9> kMatches = {Match::arp,        Match::nd,   Match::icmp_echo,
-                                                  Match::icmp_error, Match::icmp, Match::udp,
-                                                  Match::tcp,        Match::ip,   Match::any};
+inline constexpr std::array<std::string_view, 10> kMatchNames = {
+    "arp", "nd", "nd-router", "icmp-echo", "icmp-error", "icmp", "udp", "tcp", "ip", "any"};
+inline constexpr std::array<Match, 10> kMatches = {
+    Match::arp,  Match::nd,  Match::nd_router, Match::icmp_echo, Match::icmp_error,
+    Match::icmp, Match::udp, Match::tcp,       Match::ip,        Match::any};
 
 inline std::string_view match_name(Match match) {
   const auto found = std::find(kMatches.begin(), kMatches.end(), match);

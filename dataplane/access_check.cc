@@ -31,7 +31,9 @@ bool may_be_unspecified(const Packet& packet, const UpperLayer& upper, Match kin
 // What ND and MLD send to the link instead of a host.
 bool goes_to_link(const Packet& packet, const UpperLayer& upper, Match kind,
                   const Address& destination) {
-  if (kind == Match::nd) return is_multicast_on_link(destination) || destination.is_link_local();
+  if (kind == Match::nd || kind == Match::nd_router) {
+    return is_multicast_on_link(destination) || destination.is_link_local();
+  }
   return kind == Match::icmp_other && is_multicast_on_link(destination) && !packet.is_ipv4() &&
          is_mld(icmpv6_type(packet, upper));
 }

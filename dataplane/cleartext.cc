@@ -18,6 +18,7 @@ Match icmpv4_kind(uint8_t type) {
 Match icmpv6_kind(uint8_t type) {
   if (is_icmpv6_error(type)) return Match::icmp_error;
   if (is_icmpv6_echo(type)) return Match::icmp_echo;
+  if (type == kRouterAdvertisement) return Match::nd_router;
   return is_neighbour_discovery(type) ? Match::nd : Match::icmp_other;
 }
 

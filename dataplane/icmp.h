@@ -14,6 +14,7 @@ constexpr uint8_t kIcmpFragmentationNeeded = 4;  // its code (RFC 1191 4)
 constexpr uint8_t kIcmpv6TooBig = 2;             // RFC 4443 3.2
 constexpr uint8_t kMldQuery = 130;               // RFC 2710 3
 constexpr uint8_t kRouterSolicitation = 133;     // RFC 4861 4
+constexpr uint8_t kRouterAdvertisement = 134;
 constexpr uint8_t kNeighbourSolicitation = 135;
 constexpr uint8_t kNeighbourAdvertisement = 136;
 constexpr uint8_t kIcmpv6Redirect = 137;

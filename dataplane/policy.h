@@ -22,11 +22,12 @@ namespace gmesp {
 
 enum class Role : uint8_t { pcscf, ue };
 
-// What a rule can name. A packet has exactly one of the first eight kinds.
+// What a rule can name. A packet has exactly one of the first nine kinds.
 enum class Match : uint8_t {
   arp,
   other_frame,  // not ARP, not IP: matched by `any` only
-  nd,           // ICMPv6 133..136 (RFC 4861)
+  nd,           // ICMPv6 133, 135, 136 (RFC 4861)
+  nd_router,    // ICMPv6 134, the advertisement: who sends one routes (RFC 4861 6.3.4, RFC 6104)
   icmp_echo,    // request and reply, both families
   icmp_error,   // what may quote a packet: RFC 792 3, 4, 5, 11, 12; RFC 4443 0..127; RFC 4861 137
   icmp_other,   // matched by `icmp`, `ip` and `any`
@@ -40,8 +41,8 @@ enum class Match : uint8_t {
 
 // Whether a rule that says `rule` matches all of `kind`, which may be what another rule says.
 constexpr bool covers(Match rule, Match kind) {
-  const bool icmp = kind == Match::nd || kind == Match::icmp_echo || kind == Match::icmp_error ||
-                    kind == Match::icmp_other || kind == Match::icmp;
+  const bool icmp = kind == Match::nd || kind == Match::nd_router || kind == Match::icmp_echo ||
+                    kind == Match::icmp_error || kind == Match::icmp_other || kind == Match::icmp;
   switch (rule) {
     case Match::any:
       return true;

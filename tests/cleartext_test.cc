@@ -37,6 +37,9 @@ std::vector<Kind> all_kinds() {
       {Match::arp, {arp(), arp({0x81, 0, 0, 7})}},
       {Match::other_frame, {lldp(), ethernet_frame({}, EtherType{60}, Bytes(60, 0xaa))}},
       {Match::nd, {}},
+      {Match::nd_router,
+       {packet6().icmp(134, Bytes(16, 3)).frame(),
+        packet6().icmp(134, Bytes(8)).hop_by_hop().frame()}},
       {Match::icmp_echo, {}},
       {Match::icmp_error, {}},
       {Match::icmp_other,
@@ -52,23 +55,23 @@ std::vector<Kind> all_kinds() {
         packet4().content(Protocol::icmpv6, Bytes{128, 0, 0, 0, 0, 0, 0, 0}).frame(),
         packet6().content(Protocol::icmp, Bytes{8, 0, 0, 0, 0, 0, 0, 0}).frame()}},
   };
-  for (const int type : {133, 134, 135, 136})
+  for (const int type : {133, 135, 136})
     kinds[2].frames.push_back(packet6().icmp(type, Bytes(16, 3)).frame());
-  for (const int type : {0, 8}) kinds[3].frames.push_back(packet4().icmp(type).frame());
-  for (const int type : {128, 129}) kinds[3].frames.push_back(packet6().icmp(type).frame());
+  for (const int type : {0, 8}) kinds[4].frames.push_back(packet4().icmp(type).frame());
+  for (const int type : {128, 129}) kinds[4].frames.push_back(packet6().icmp(type).frame());
   for (const int type : {3, 4, 5, 11, 12}) {
-    kinds[4].frames.push_back(packet4().icmp(type, harmless(kUe4, kPcscf4)).frame());
+    kinds[5].frames.push_back(packet4().icmp(type, harmless(kUe4, kPcscf4)).frame());
   }
   for (const int type : {1, 2, 3, 4, 100, 127}) {
-    kinds[4].frames.push_back(packet6().icmp(type, harmless(kUe6, kPcscf6)).frame());
+    kinds[5].frames.push_back(packet6().icmp(type, harmless(kUe6, kPcscf6)).frame());
   }
   return kinds;
 }
 
 bool expected_to_cover(Match rule, Match kind) {
   const bool frame = kind == Match::arp || kind == Match::other_frame;
-  const bool icmp = kind == Match::nd || kind == Match::icmp_echo || kind == Match::icmp_error ||
-                    kind == Match::icmp_other;
+  const bool icmp = kind == Match::nd || kind == Match::nd_router || kind == Match::icmp_echo ||
+                    kind == Match::icmp_error || kind == Match::icmp_other;
   return rule == kind || rule == Match::any || (rule == Match::ip && !frame) ||
          (rule == Match::icmp && icmp);
 }
@@ -85,9 +88,9 @@ TEST(Cleartext, IsDroppedWhenNoRulePassesIt) {
 }
 
 TEST(Cleartext, ARulePassesOrDropsTheKindItNamesAndNoOther) {
-  constexpr Match kRules[] = {Match::arp,        Match::nd,  Match::icmp_echo,
-                              Match::icmp_error, Match::udp, Match::tcp,
-                              Match::icmp,       Match::ip,  Match::any};
+  constexpr Match kRules[] = {Match::arp,        Match::nd,  Match::nd_router, Match::icmp_echo,
+                              Match::icmp_error, Match::udp, Match::tcp,       Match::icmp,
+                              Match::ip,         Match::any};
   for (const Match match : kRules) {
     PathLab passing(policy_of({rule(match)})), dropping(policy_of({rule(match, false)}));
     for (const Kind& kind : all_kinds()) {

@@ -80,7 +80,10 @@ TEST(Config, TheExamplePassesArpNdEchoAndTheFirstRegister) {
   EXPECT_EQ(rules[2].match, Match::icmp_echo);
   EXPECT_EQ(rules[3].match, Match::udp);
   EXPECT_EQ(rules[4].match, Match::tcp);
-  for (const PolicyRule& rule : rules) EXPECT_TRUE(rule.pass && rule.in && rule.out) << rule.name;
+  for (const PolicyRule& rule : rules) {
+    EXPECT_TRUE(rule.pass && rule.in && rule.out) << rule.name;
+    EXPECT_FALSE(covers(rule.match, Match::nd_router)) << "a phone is nobody's router";
+  }
   ASSERT_EQ(rules[3].local_ports.size(), 1u);
   EXPECT_EQ(rules[3].local_ports[0].first, 5060);
   EXPECT_EQ(rules[3].local_ports[0].last, 5060);
@@ -344,11 +347,11 @@ TEST(Config, EveryWrongPolicyIsNamedWithItsPlace) {
       {"[[policy.rule]]\nmatch = 'arp'\n",
        "6:1: key 'policy.rule.name': missing, expected a text in quotes"},
       {"[[policy.rule]]\nname = 'a'\n",
-       "6:1: key 'policy.rule.match': missing, expected \"arp\", \"nd\", \"icmp-echo\", "
-       "\"icmp-error\", \"icmp\", \"udp\", \"tcp\", \"ip\" or \"any\""},
+       "6:1: key 'policy.rule.match': missing, expected \"arp\", \"nd\", \"nd-router\", "
+       "\"icmp-echo\", \"icmp-error\", \"icmp\", \"udp\", \"tcp\", \"ip\" or \"any\""},
       {"[[policy.rule]]\nname = 'a'\nmatch = 'esp'\n",
-       "8:9: key 'policy.rule.match': expected \"arp\", \"nd\", \"icmp-echo\", \"icmp-error\", "
-       "\"icmp\", \"udp\", \"tcp\", \"ip\" or \"any\""},
+       "8:9: key 'policy.rule.match': expected \"arp\", \"nd\", \"nd-router\", \"icmp-echo\", "
+       "\"icmp-error\", \"icmp\", \"udp\", \"tcp\", \"ip\" or \"any\""},
       {udp + "direction = 'up'\n",
        "9:13: key 'policy.rule.direction': expected \"in\", \"out\" or \"both\""},
       {udp + "action = 'reject'\n",
