@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <filesystem>
+#include <system_error>
 
 #include "control/command_rules.h"
 #include "control/config_table.h"
@@ -172,12 +177,26 @@ void read_audit(ConfigTable table, Config& config) {
   config.worker.audit = config.audit.setting();
 }
 
+// What the parser does not tell: a file that root could read at the start may be closed to the user
+// that gmespd has become since.
+std::string why_unreadable(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int error = errno;
+  if (file >= 0) {
+    close(file);
+    return "cannot be read";
+  }
+  const std::string why = "cannot be read: " + std::generic_category().message(error);
+  if (error != EACCES) return why;
+  return why + " for the user that gmespd runs as (uid " + std::to_string(geteuid()) + ")";
+}
+
 toml::table parse(const std::string& path) {
   try {
     return toml::parse_file(path);
   } catch (const toml::parse_error& error) {
     const toml::source_position at = error.source().begin;
-    if (at.line == 0) throw ConfigError(path + ": " + std::string(error.description()));
+    if (at.line == 0) throw ConfigError(path + ": " + why_unreadable(path));
     throw ConfigError(path + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) +
                       ": expected TOML: " + std::string(error.description()));
   }

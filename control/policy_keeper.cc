@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "control/config.h"
@@ -42,9 +43,21 @@ void PolicyKeeper::on_in_use() {
   loaded_ = std::move(next.policy);  // frees the one before
   warnings_ = std::move(next.warnings);
   ++reloads_;
-  spdlog::info("policy reloaded: {} rules", loaded_->rules.size());
-  for (const std::string& warning : warnings_) spdlog::warn("{}", warning);
+  log_reload();
   next.done();
+}
+
+void PolicyKeeper::log_reload() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_line_) return;
+  next_line_ = now + kLogInterval;
+  const uint64_t left_out = reloads_ - logged_reloads_ - 1;
+  logged_reloads_ = reloads_;
+  spdlog::info("policy reloaded: {} rules{}", loaded_->rules.size(),
+               left_out == 0 ? "" : fmt::format(", {} reloads before left out", left_out));
+  const size_t told = std::min(warnings_.size(), kWarningsLogged);
+  for (size_t i = 0; i < told; ++i) spdlog::warn("{}", warnings_[i]);
+  if (told < warnings_.size()) spdlog::warn("{} more warnings", warnings_.size() - told);
 }
 
 }  // namespace gmesp

@@ -5,6 +5,7 @@
 // may read it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -30,6 +31,9 @@ struct ConfigOrigin {
 class PolicyKeeper {
  public:
   using Done = std::function<void()>;
+  // A client that asks in a loop fills no log. Whatever is left out, the answer and `status` tell.
+  static constexpr std::chrono::seconds kLogInterval{1};
+  static constexpr size_t kWarningsLogged = 4;
 
   // sas: its policy is that of the start.
   PolicyKeeper(SaManager& sas, ConfigOrigin origin);
@@ -51,6 +55,7 @@ class PolicyKeeper {
     Done done;
   };
   void on_in_use();
+  void log_reload();
 
   SaManager& sas_;
   const ConfigOrigin origin_;
@@ -58,6 +63,8 @@ class PolicyKeeper {
   std::vector<std::string> warnings_;
   std::deque<Next> next_;  // on their way to the workers, in order
   uint64_t reloads_ = 0;
+  uint64_t logged_reloads_ = 0;  // of those, up to the last line
+  std::chrono::steady_clock::time_point next_line_{};
 };
 
 }  // namespace gmesp

@@ -2,7 +2,12 @@
 // `config reload` and `policy list` as clients ask them: what is taken, what is refused, and that
 // nothing has changed then. Worker.* has the traffic meanwhile (worker_test.cc).
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -194,6 +199,61 @@ TEST(ConfigReload, TellsWarningsInItsAnswerAndInStatus) {
   ASSERT_EQ(done["warnings"].size(), 1u);
   EXPECT_NE(done["warnings"][0].get<std::string>().find("reachable is empty"), std::string::npos);
   EXPECT_EQ(of_policy(), 1u);
+}
+
+// A client that asks in a loop: a line a second, and what was left out is counted.
+TEST(ConfigReload, IsLoggedOnceASecondHoweverOftenItIsAsked) {
+  const AssumeRole role(control_thread);
+  Bench bench(kOneRule);  // with a warning: reachable is empty
+  std::ostringstream log;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "reload", std::make_shared<spdlog::sinks::ostream_sink_st>(log)));
+  const auto lines = [&log](std::string_view text) {
+    const std::string all = log.str();
+    int count = 0;
+    for (size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++count;
+    return count;
+  };
+  constexpr int kTimes = 300;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < kTimes; ++i) EXPECT_EQ(bench.ask("config reload")["done"], "reloaded");
+  const auto took =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - start);
+  const int reloaded = lines("policy reloaded: 1 rules");
+  EXPECT_GE(reloaded, 1);
+  EXPECT_LE(reloaded, 1 + took.count());
+  EXPECT_EQ(lines("reachable is empty"), reloaded) << "warnings go with their line";
+  EXPECT_EQ(lines("\n"), 2 * reloaded);
+
+  std::this_thread::sleep_for(PolicyKeeper::kLogInterval);
+  bench.ask("config reload");
+  spdlog::set_default_logger(before);
+  EXPECT_EQ(lines("policy reloaded: 1 rules"), reloaded + 1);
+  if (reloaded == 1) {
+    EXPECT_EQ(lines(", " + std::to_string(kTimes - 1) + " reloads before left out\n"), 1)
+        << log.str();
+  }
+}
+
+// After the start gmespd is another user than the one who could read the file.
+TEST(ConfigReload, SaysWhoCannotReadTheFile) {
+  if (geteuid() != 0) GTEST_SKIP() << "becoming another user takes root";
+  const AssumeRole role(control_thread);
+  constexpr uid_t kNobody = 65534;
+  Bench bench(kOneRule);
+  const Json before = bench.ask("policy list");
+  ASSERT_EQ(chmod(bench.file.path().c_str(), 0600), 0);
+  ASSERT_EQ(seteuid(kNobody), 0);
+  const Json refused = bench.ask("config reload");
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_EQ(refused["code"], "bad_configuration");
+  EXPECT_TRUE(refused["error"].get<std::string>().ends_with(
+      bench.file.path() +
+      ": cannot be read: Permission denied for the user that gmespd runs as (uid 65534)"))
+      << refused;
+  EXPECT_EQ(bench.ask("policy list"), before);
+  EXPECT_EQ(bench.ask("config reload")["done"], "reloaded");
 }
 
 // 64 rules with the longest names, as many prefixes and ports as there may be, all counters full.
