@@ -86,6 +86,7 @@ Verdict PathMtu::hear(Packet& packet, uint64_t now_tsc) {
   }
   // It comes from a router's address, so to the worker that owns whoever has that one.
   if (!steerer_.owns(quote->source, quote->destination)) {
+    if (!hand_overs_.take(now_tsc)) return Verdict::drop(Drop::icmp_about_esp);
     return steerer_.to_owner_of(quote->source, quote->destination, packet, SteerTo::inbound);
   }
   learn(*quote, *told, now_tsc);

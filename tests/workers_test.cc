@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several workers: every UE at one of them, whichever queue its packets come by (DESIGN 2).
+#include <x86intrin.h>
+
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -232,6 +234,27 @@ TEST(Workers, NoneLetsOutAnIcmpErrorThatQuotesAnothersProtectedPacket) {
   EXPECT_GT(lab.sum().steered, 0u);
 }
 
+Address router_of(const Ue& ue, uint32_t host) {
+  const std::string prefix = ue.address.is_v4() ? "203.0.113." : "2001:db8:9::";
+  return *parse_address(prefix + std::to_string(host));
+}
+
+// One whose packets to the UE's P-CSCF come to this worker.
+Address router_at(const WorkerLab& lab, const Ue& ue, size_t worker) {
+  uint32_t host = 1;
+  while (lab.steering.owner(router_of(ue, host), ue.pcscf) != worker) ++host;
+  return router_of(ue, host);
+}
+
+// What a router says of the answer's first packet.
+Frame too_big(const Ue& ue, const Address& router, uint32_t mtu) {
+  const bool v4 = ue.address.is_v4();
+  return PacketBuilder()
+      .ip(router, ue.pcscf)
+      .icmp_error(v4 ? 3 : 2, v4 ? 4 : 0, mtu, ue.answer().esp(ue.out, 1).ip_packet())
+      .frame();
+}
+
 // A router's address says nothing of the UE it talks about: the error goes to the owner of the SA.
 TEST(Workers, LearnThePathMtuFromWhicheverRouterTellsIt) {
   const AssumeRole role(worker_thread);
@@ -247,14 +270,8 @@ TEST(Workers, LearnThePathMtuFromWhicheverRouterTellsIt) {
     lab.settle();
     uint32_t router = 0;
     for (const Ue& ue : ues) {
-      const bool v4 = ue.address.is_v4();
-      const std::string host = std::to_string(++router);
-      lab.access.feed(router % row.queues,
-                      PacketBuilder()
-                          .ip(*parse_address((v4 ? "203.0.113." : "2001:db8:9::") + host), ue.pcscf)
-                          .icmp_error(v4 ? 3 : 2, v4 ? 4 : 0, 1300 + router,
-                                      ue.answer().esp(ue.out, 1).ip_packet())
-                          .frame());
+      ++router;
+      lab.access.feed(router % row.queues, too_big(ue, router_of(ue, router), 1300 + router));
     }
     lab.settle();
     EXPECT_EQ(lab.sum()[Drop::icmp_about_esp], kUes);
@@ -284,26 +301,47 @@ TEST(Workers, CountTheErrorThatItsOwnersRingDoesNotTake) {
   const std::vector<Ue> ues = all_ues();
   const Ue& remote =
       *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
-  const bool v4 = remote.address.is_v4();
-  uint32_t host = 1;  // of a router whose packets come to worker 0
-  const auto router = [&] {
-    return *parse_address((v4 ? "203.0.113." : "2001:db8:9::") + std::to_string(host));
-  };
-  while (lab.steering.owner(router(), remote.pcscf) != 0) ++host;
   for (size_t i = 0; i < SteeringMesh::kRingCapacity; ++i) {
     lab.access.feed(0, remote.request().udp(1, 2).frame());
   }
   while (lab.workers[0]->poll()) {
   }
-  lab.access.feed(0, PacketBuilder()
-                         .ip(router(), remote.pcscf)
-                         .icmp_error(v4 ? 3 : 2, v4 ? 4 : 0, 1300,
-                                     remote.answer().esp(remote.out, 1).ip_packet())
-                         .frame());
+  lab.access.feed(0, too_big(remote, router_at(lab, remote, 0), 1300));
   while (lab.workers[0]->poll()) {
   }
   EXPECT_EQ(lab.counters(0)[Drop::steering_full], 1u);
   lab.settle();
+  lab.expect_conserved();
+}
+
+// A stranger makes such errors as he likes: however many, they do not take the ring that the
+// owner's own packets come by (RFC 4301 8.2).
+TEST(Workers, HandFewErrorsAboutEspToTheirOwnerHoweverManyCome) {
+  const AssumeRole role(worker_thread);
+  WorkerLab::Shape shape;
+  shape.workers = 2;
+  WorkerLab lab(shape);
+  const std::vector<Ue> ues = all_ues();
+  const Ue& remote =
+      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const Frame error = too_big(remote, router_at(lab, remote, 0), 1300);
+  constexpr uint32_t kErrors = 2 * SteeringMesh::kRingCapacity;
+  for (uint32_t i = 0; i < kErrors; ++i) lab.access.feed(0, error);
+  const uint64_t start_tsc = __rdtsc();
+  while (lab.workers[0]->poll()) {
+  }
+  const uint64_t meanwhile =
+      (__rdtsc() - start_tsc) * PathMtu::kHandedOverPerSecond / PathConfig{}.tsc_hz + 1;
+  const uint64_t steered = lab.counters(0).steered;
+  EXPECT_GE(steered, PathMtu::kHandedOverAtOnce);
+  EXPECT_LE(steered, PathMtu::kHandedOverAtOnce + meanwhile);
+  EXPECT_EQ(lab.counters(0)[Drop::icmp_about_esp], kErrors - steered);
+  EXPECT_EQ(lab.counters(0)[Drop::steering_full], 0u);
+
+  lab.access.feed(0, remote.request().udp(1, 2).frame());
+  lab.settle();
+  EXPECT_EQ(lab.counters(0).steered, steered + 1) << "the owner's packets come through";
+  EXPECT_EQ(lab.counters(1)[Drop::icmp_about_esp], steered);
   lab.expect_conserved();
 }
 
