@@ -14,8 +14,8 @@ namespace gmesp {
 // Of the ports of this configuration.
 std::vector<std::string> device_sockets(const Config& config);
 
-// Removes the file if it is a socket that nobody listens on. Throws std::runtime_error when somebody
-// does: the driver would fail, and remove the other's file.
+// Removes the file if it is a socket that nobody listens on. Throws std::runtime_error when
+// somebody does: the driver would fail, and remove the other's file.
 void remove_stale_socket(const std::string& path);
 
 }  // namespace gmesp
