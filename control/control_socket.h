@@ -80,11 +80,13 @@ class ControlSocket {
   void add_client(FileDescriptor fd);
   // By the file's owner and group as they are now, whatever its mode and however it was passed on.
   bool may_connect(int fd, const Peer& peer) const;
-  // Turns away the client idle longest; when none is idle, one of those that have more than their
-  // share. False: there is none.
+  // Turns somebody away: of those that have more than the newcomer the client idle longest, or one
+  // of the greediest; else the newcomer's own idle one. Who has most lives off nobody's pauses.
+  // False: there is none.
   bool make_room(const Peer& newcomer);
-  uint64_t idle_longest(const Peer& newcomer);
-  uint64_t of_greediest(const Peer& newcomer);
+  template <typename Counts>
+  uint64_t idle_longest(Counts&& counts) const;
+  uint64_t of_greediest(std::span<const Peer> holders, const Peer& newcomer) const;
   // Reads and runs records until the client must wait, or others must be served.
   void serve(uint64_t tag) ON(control_thread);
   // False: nothing to read now, or the client is gone.

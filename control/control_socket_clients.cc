@@ -94,8 +94,14 @@ bool ControlSocket::may_connect(int fd, const Peer& peer) const {
 }
 
 bool ControlSocket::make_room(const Peer& newcomer) {
-  uint64_t tag = idle_longest(newcomer);
-  if (tag == kNobody) tag = of_greediest(newcomer);
+  std::vector<Peer> holders;
+  for (const auto& [tag, connection] : connections_) holders.push_back(connection.peer);
+  uint64_t tag =
+      idle_longest([&](const Peer& holder) { return has_more(holders, holder, newcomer); });
+  if (tag == kNobody) tag = of_greediest(holders, newcomer);
+  if (tag == kNobody) {
+    tag = idle_longest([&](const Peer& holder) { return holder.process == newcomer.process; });
+  }
   if (tag == kNobody) return false;
   const auto leaves = connections_.find(tag);
   turn_away(leaves->second.fd.get(), Refusal::too_many_connections);
@@ -105,15 +111,14 @@ bool ControlSocket::make_room(const Peer& newcomer) {
   return true;
 }
 
-uint64_t ControlSocket::idle_longest(const Peer& newcomer) {
-  std::vector<Peer> holders;
-  for (const auto& [tag, connection] : connections_) holders.push_back(connection.peer);
+template <typename Counts>
+uint64_t ControlSocket::idle_longest(Counts&& counts) const {
   auto quiet_since = std::chrono::steady_clock::now() - kIdle;
   uint64_t longest = kNobody;
   for (const auto& [tag, connection] : connections_) {
     if (connection.in_flight || !connection.unsent.empty() || connection.monitor) continue;
     if (connection.quiet_since >= quiet_since) continue;
-    if (!may_take_idle(holders, connection.peer, newcomer)) continue;
+    if (!counts(connection.peer)) continue;
     if (has_input(connection.fd.get())) continue;  // a command that waits for its turn
     quiet_since = connection.quiet_since;
     longest = tag;
@@ -121,9 +126,7 @@ uint64_t ControlSocket::idle_longest(const Peer& newcomer) {
   return longest;
 }
 
-uint64_t ControlSocket::of_greediest(const Peer& newcomer) {
-  std::vector<Peer> holders;
-  for (const auto& [tag, connection] : connections_) holders.push_back(connection.peer);
+uint64_t ControlSocket::of_greediest(std::span<const Peer> holders, const Peer& newcomer) const {
   const std::optional<Peer> giver = who_gives_way(holders, newcomer);
   uint64_t longest = kNobody;
   auto quiet_since = std::chrono::steady_clock::time_point::max();

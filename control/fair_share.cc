@@ -29,7 +29,7 @@ Peer Peer::of(int socket) {
   return {peer.pid, peer.uid, peer.gid};
 }
 
-bool may_take_idle(std::span<const Peer> holders, const Peer& holder, const Peer& newcomer) {
+bool has_more(std::span<const Peer> holders, const Peer& holder, const Peer& newcomer) {
   const auto count = [&](const Peer& peer, auto key) {
     return std::count_if(holders.begin(), holders.end(),
                          [&](const Peer& other) { return other.*key == peer.*key; });
@@ -37,8 +37,7 @@ bool may_take_idle(std::span<const Peer> holders, const Peer& holder, const Peer
   if (holder.user != newcomer.user) {
     return count(holder, &Peer::user) > count(newcomer, &Peer::user);
   }
-  return holder.process == newcomer.process ||
-         count(holder, &Peer::process) > count(newcomer, &Peer::process);
+  return count(holder, &Peer::process) > count(newcomer, &Peer::process);
 }
 
 std::optional<Peer> who_gives_way(std::span<const Peer> holders, const Peer& newcomer) {

@@ -25,8 +25,8 @@ struct Peer {
 // The process that a place is taken from; none: the newcomer has its share.
 std::optional<Peer> who_gives_way(std::span<const Peer> holders, const Peer& newcomer);
 
-// Whether the idle place of `holder`, one of `holders`, may go to the newcomer: it is its own, or
-// of a user (of one user, a process) that has more than it. Who has most lives off nobody's pauses.
-bool may_take_idle(std::span<const Peer> holders, const Peer& holder, const Peer& newcomer);
+// Whether `holder`, one of `holders`, is of a user (of one user, a process) that has more places
+// than the newcomer's.
+bool has_more(std::span<const Peer> holders, const Peer& holder, const Peer& newcomer);
 
 }  // namespace gmesp

@@ -46,18 +46,18 @@ TEST(FairShare, TheLargestGivesWayUntilAllHaveAsMuch) {
   }
 }
 
-TEST(FairShare, NobodyLivesOffThePausesOfThoseWithLess) {
+TEST(FairShare, ComparesUsersThenProcessesOfOneUser) {
   const std::vector<Peer> holders = {{1, 7, 0}, {1, 7, 0}, {2, 7, 0}, {3, 8, 0}};
   const Peer& greedy = holders[0];
   const Peer& other = holders[2];
   const Peer& other_user = holders[3];
-  EXPECT_TRUE(may_take_idle(holders, greedy, greedy)) << "its own";
-  EXPECT_FALSE(may_take_idle(holders, other, greedy));
-  EXPECT_FALSE(may_take_idle(holders, other_user, greedy));
-  EXPECT_TRUE(may_take_idle(holders, greedy, other));
-  EXPECT_TRUE(may_take_idle(holders, other, other_user)) << "a user with three";
-  EXPECT_TRUE(may_take_idle(holders, other_user, {9, 9, 0})) << "somebody new";
-  EXPECT_FALSE(may_take_idle(holders, other_user, {9, 7, 0})) << "one more of the user with three";
+  EXPECT_FALSE(has_more(holders, greedy, greedy));
+  EXPECT_FALSE(has_more(holders, other, greedy));
+  EXPECT_FALSE(has_more(holders, other_user, greedy));
+  EXPECT_TRUE(has_more(holders, greedy, other));
+  EXPECT_TRUE(has_more(holders, other, other_user)) << "a user with three";
+  EXPECT_TRUE(has_more(holders, other_user, {9, 9, 0})) << "somebody new";
+  EXPECT_FALSE(has_more(holders, other_user, {9, 7, 0})) << "one more of the user with three";
 }
 
 TEST(FairShare, KnowsAPeerByTheKernelsWord) {

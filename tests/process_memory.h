@@ -111,7 +111,7 @@ class Secrets {
     if (!filter_[filter_place(word(memory.data() + at))]) return;
     const auto entry = lanes_.find(word(memory.data() + at));
     if (entry == lanes_.end()) return;
-    for (const size_t lanes : {4, 8, 16}) {
+    for (const size_t lanes : {size_t{4}, size_t{8}, size_t{16}}) {
       if (at + 8 * lanes + 4 > memory.size()) continue;
       for (const Lane& lane : entry->second) {
         if (word(memory.data() + at + 4 * lanes) == lane.second &&
