@@ -115,7 +115,7 @@ inline Frame reassembled(const std::vector<Frame>& frames, size_t mtu) {
   put_number(whole, ipv4 ? ip + 2 : ip + 4,
              static_cast<uint32_t>(whole.size() - ip - (ipv4 ? 0 : 40)));
   if (ipv4) {
-    for (const size_t field : {4, 6, 10}) put_number(whole, ip + field, 0);
+    for (const size_t field : {4u, 6u, 10u}) put_number(whole, ip + field, 0);
   }
   return whole;
 }
@@ -124,7 +124,7 @@ inline Frame reassembled(const std::vector<Frame>& frames, size_t mtu) {
 inline Frame without_fragment_fields(Frame frame) {
   const size_t ip = FragmentView(frame).ip;
   if (frame.at(ip) >> 4 == 4) {
-    for (const size_t field : {4, 6, 10}) put_number(frame, ip + field, 0);
+    for (const size_t field : {4u, 6u, 10u}) put_number(frame, ip + field, 0);
   }
   return frame;
 }

@@ -43,7 +43,7 @@ TEST_P(OthersBugs, APadLengthBeyondThePayloadIsRefusedThoughTheIcvIsRight) {
     for (const SuiteInfo& info : kSuites) {
       const TestSa sa = inbound_sa(info.suite);
       lab.install_in(sa, 0);
-      for (const size_t units : {1, 2, 4}) {
+      for (const size_t units : {1u, 2u, 4u}) {
         const size_t plain_bytes = size_t{16} * units;
         for (size_t pad = plain_bytes - 1; pad <= 255; ++pad) {
           Bytes packet = bytes_of_header(EspHeader{Be32(sa.spi), Be32(1)});

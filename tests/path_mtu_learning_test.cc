@@ -265,7 +265,7 @@ TEST(PathMtuLearning, HearsAboutTheFirstFragmentOfAPacket) {
     Learner lab(family);
     const Outcome outcome = lab.out(lab.plain().payload(2800));
     ASSERT_EQ(outcome.frames.size(), 2u);
-    for (const size_t i : {1, 0}) {
+    for (const size_t i : {1u, 0u}) {
       const Frame& frame = outcome.frames[i];
       EXPECT_EQ(lab.learned(1300, Bytes(frame.begin() + sizeof(EthernetHeader), frame.end())),
                 i == 0 ? 1300 : 0);

@@ -73,7 +73,7 @@ TEST(TooBig, NeverAnswersErrorsNorWhatIsNotBetweenTwoHosts) {
   for (const int type : {1, 2, 3, 4, 127, 137}) {
     frames.push_back(ipv6_packet().icmp(type, counting_bytes(1500, 1)).frame());
   }
-  for (const size_t group : {0, 6}) {
+  for (const size_t group : {0u, 6u}) {
     frames.push_back(ipv6_packet().udp(1, 2).payload(1500).frame());
     frames.back()[group] |= 1;
   }
