@@ -45,6 +45,13 @@ std::vector<Ue> all_ues() {
   return ues;
 }
 
+// The first that this worker owns.
+Ue ue_of(const WorkerLab& lab, size_t worker) {
+  const std::vector<Ue> ues = all_ues();
+  return *std::find_if(ues.begin(), ues.end(),
+                       [&](const Ue& ue) { return lab.owner(ue.in) == worker; });
+}
+
 void install_all(WorkerLab& lab, const std::vector<Ue>& ues) {
   for (const Ue& ue : ues) {
     const size_t owner = lab.owner(ue.in);
@@ -298,9 +305,7 @@ TEST(Workers, CountTheErrorThatItsOwnersRingDoesNotTake) {
   WorkerLab::Shape shape;
   shape.workers = 2;
   WorkerLab lab(shape);
-  const std::vector<Ue> ues = all_ues();
-  const Ue& remote =
-      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const Ue remote = ue_of(lab, 1);
   for (size_t i = 0; i < SteeringMesh::kRingCapacity; ++i) {
     lab.access.feed(0, remote.request().udp(1, 2).frame());
   }
@@ -321,9 +326,7 @@ TEST(Workers, HandFewErrorsAboutEspToTheirOwnerHoweverManyCome) {
   WorkerLab::Shape shape;
   shape.workers = 2;
   WorkerLab lab(shape);
-  const std::vector<Ue> ues = all_ues();
-  const Ue& remote =
-      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const Ue remote = ue_of(lab, 1);
   const Frame error = too_big(remote, router_at(lab, remote, 0), 1300);
   constexpr uint32_t kErrors = 2 * SteeringMesh::kRingCapacity;
   for (uint32_t i = 0; i < kErrors; ++i) lab.access.feed(0, error);
@@ -373,9 +376,7 @@ TEST(Workers, CountWhatAFullSteeringRingDoesNotTake) {
   WorkerLab::Shape shape;
   shape.workers = 2;
   WorkerLab lab(shape);
-  const std::vector<Ue> ues = all_ues();
-  const Ue& remote =
-      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const Ue remote = ue_of(lab, 1);
   constexpr uint64_t kExcess = 30;
   for (uint64_t i = 0; i < SteeringMesh::kRingCapacity + kExcess; ++i) {
     lab.access.feed(0, remote.request().udp(1, 2).frame());
@@ -396,9 +397,7 @@ TEST(Workers, CountWhatTheTransmittersRingDoesNotTake) {
   WorkerLab::Shape shape;
   shape.workers = 2;
   WorkerLab lab(shape);
-  const std::vector<Ue> ues = all_ues();
-  const Ue& remote =
-      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const Ue remote = ue_of(lab, 1);
   constexpr size_t kRounds = 4;
   const auto feed = [&](size_t frames) {
     for (size_t i = 0; i < frames; ++i) lab.access.feed(0, remote.request().udp(1, 2).frame());
@@ -425,9 +424,7 @@ TEST(Workers, DropPacketsWhoseSaIsDeletedWhileTheyAreSteered) {
   WorkerLab::Shape shape;
   shape.workers = 2;
   WorkerLab lab(shape);
-  const std::vector<Ue> ues = all_ues();
-  const Ue& remote =
-      *std::find_if(ues.begin(), ues.end(), [&](const Ue& ue) { return lab.owner(ue.in) == 1; });
+  const Ue remote = ue_of(lab, 1);
   const InstallInbound in = lab.install_in(remote.in, remote.index);
   lab.command(in, 1);
   lab.settle();
