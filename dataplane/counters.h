@@ -99,7 +99,7 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
     {Drop::fragment_source_limit, "fragment_source_limit", "RFC 4963",
      "fragment of a source that has as many waiting as one may"},
     {Drop::fragment_evicted, "fragment_evicted", "RFC 4963",
-     "oldest incomplete datagram: gave way to newer fragments"},
+     "incomplete datagram that gave way: the oldest, or a stranger's where UEs with SAs have all room"},
     {Drop::fragment_timeout, "fragment_timeout", "RFC 1122 3.3.2, RFC 8200 4.5",
      "datagram whose other fragments did not come in time"},
     {Drop::datagram_too_long, "datagram_too_long", "RFC 791 3.1",

@@ -84,7 +84,7 @@ Inbound::Inbound(const PathContext& context, Sad& sad)
       host_mtu_(context.config.host_mtu),
       mss_(context.config.access_mtu),
       reassembler_(context.config.reassembly, context.config.tsc_hz, context.seed,
-                   context.pools.datagrams, context.drops),
+                   context.pools.datagrams, &context.spd, context.drops),
       path_mtu_(context.config.access_mtu, context.config.tsc_hz, context.spd, context.steerer),
       oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
 

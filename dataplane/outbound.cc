@@ -74,7 +74,7 @@ Outbound::Outbound(const PathContext& context)
       device_checksums_(context.config.device_checksums),
       mss_(context.config.access_mtu),
       reassembler_(without_source_limit(context.config.reassembly), context.config.tsc_hz,
-                   context.seed, context.pools.datagrams, context.drops),
+                   context.seed, context.pools.datagrams, nullptr, context.drops),
       oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
 
 Verdict Outbound::demultiplex(Packet& packet) {

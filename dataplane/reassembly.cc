@@ -45,8 +45,9 @@ Verdict Reassembler::add_fragment(Packet& packet, uint64_t now_tsc) {
   Slot slot = find(key, place);
   Slot before = kNoSlot;
   if (const Verdict v = admit(packet, fragment, key, slot, before); !v.is_pass()) return v;
-  make_room(slot);
-  if (slot == kNoSlot) slot = start_datagram(key, place, now_tsc);
+  const Standing standing = slot == kNoSlot ? standing_of(key) : datagrams_[slot].standing;
+  if (!make_room(standing, slot)) return Verdict::drop(Drop::fragment_evicted);
+  if (slot == kNoSlot) slot = start_datagram(key, place, standing, now_tsc);
   Datagram& datagram = datagrams_[slot];
   hold(datagram, packet, fragment, before);
   return datagram.held_bytes == datagram.end ? join(slot, packet) : Verdict::taken();
@@ -58,6 +59,7 @@ void Reassembler::prefetch_fragment(const Packet& packet) const {
   const Key key = key_of(packet, fragment);
   by_key_.prefetch(place_of(hash(key)));
   prefetch_to_write(&sources_[source_place(key.source)]);
+  if (peers_ != nullptr) peers_->prefetch(peers_->hash(key.destination, key.source));
 }
 
 // Whether the fragment may be held, and behind which one; slot: its datagram, if there is one.
@@ -87,13 +89,14 @@ Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, const
 }
 
 Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed,
-                         PacketPool& datagrams, Drops& drops)
+                         PacketPool& datagrams, const Spd* peers, Drops& drops)
     : timeout_tsc_(config.timeout_ms * (tsc_hz / 1000)),
       per_source_(config.per_source),
       max_pieces_(std::min<size_t>(kMaxPieces, config.fragments)),
       max_datagram_bytes_(config.max_datagram_bytes),
       secret_{seed, mix(seed ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)},
       pool_(datagrams),
+      peers_(peers),
       drops_(drops),
       counters_(drops.counters),
       pieces_(config.fragments),
@@ -102,8 +105,10 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
       sources_(std::bit_ceil(size_t{4} * config.fragments)) {}
 
 Reassembler::~Reassembler() {
-  for (Slot slot = oldest_; slot != kNoSlot; slot = datagrams_[slot].newer) {
-    release_pieces(datagrams_[slot]);
+  for (const Ages& ages : ages_) {
+    for (Slot slot = ages.oldest; slot != kNoSlot; slot = datagrams_[slot].newer) {
+      release_pieces(datagrams_[slot]);
+    }
   }
 }
 
@@ -142,7 +147,14 @@ Slot Reassembler::find(const Key& key, uint64_t hash) const {
   return found == kNoSa ? kNoSlot : static_cast<Slot>(found);
 }
 
-Slot Reassembler::start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc) {
+// Known is who we would protect an answer to.
+Reassembler::Standing Reassembler::standing_of(const Key& key) const {
+  const bool peer = peers_ == nullptr || peers_->has_sa(key.destination, key.source);
+  return peer ? Standing::peer : Standing::stranger;
+}
+
+Slot Reassembler::start_datagram(const Key& key, uint64_t hash, Standing standing,
+                                 uint64_t now_tsc) {
   const Slot slot = datagrams_.take();
   Datagram& datagram = datagrams_[slot];
   datagram = {};
@@ -151,10 +163,12 @@ Slot Reassembler::start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc
   datagram.given_up = Drop::kCount;
   datagram.hash = hash;
   datagram.source = source_place(key.source);
+  datagram.standing = standing;
   by_key_.insert(place_of(hash), SaIndex{slot});
-  datagram.older = newest_;
-  (newest_ == kNoSlot ? oldest_ : datagrams_[newest_].newer) = slot;
-  newest_ = slot;
+  Ages& ages = ages_of(standing);
+  datagram.older = ages.newest;
+  (ages.newest == kNoSlot ? ages.oldest : datagrams_[ages.newest].newer) = slot;
+  ages.newest = slot;
   return slot;
 }
 
@@ -200,13 +214,25 @@ bool Reassembler::is_duplicate(const Datagram& datagram, const Piece& piece, con
                      fragment.end - fragment.start) == 0;
 }
 
-// For one more fragment, of this datagram or of a new one: the oldest other gives way.
-void Reassembler::make_room(Slot for_datagram) {
-  while (pieces_.full() || (for_datagram == kNoSlot && datagrams_.full())) {
-    const Slot victim = oldest_ == for_datagram ? datagrams_[oldest_].newer : oldest_;
-    drop_pieces(datagrams_[victim], Drop::fragment_evicted);
-    forget(victim);
+// The oldest other: of strangers first, and for a stranger of nobody else.
+Slot Reassembler::victim(Standing standing, Slot for_datagram) {
+  for (const Standing of : {Standing::stranger, standing}) {
+    const Slot oldest = ages_of(of).oldest;
+    const Slot other = oldest == for_datagram ? datagrams_[oldest].newer : oldest;
+    if (other != kNoSlot) return other;
   }
+  return kNoSlot;
+}
+
+// For one more fragment, of this datagram or of a new one.
+bool Reassembler::make_room(Standing standing, Slot for_datagram) {
+  while (pieces_.full() || (for_datagram == kNoSlot && datagrams_.full())) {
+    const Slot slot = victim(standing, for_datagram);
+    if (slot == kNoSlot) return false;
+    drop_pieces(datagrams_[slot], Drop::fragment_evicted);
+    forget(slot);
+  }
+  return true;
 }
 
 void Reassembler::hold(Datagram& datagram, const Packet& packet, const Fragment& fragment,
@@ -295,16 +321,17 @@ void Reassembler::forget(Slot slot) {
   const Datagram& datagram = datagrams_[slot];
   if (datagram.is_given_up()) --sources_[datagram.source];
   by_key_.remove(place_of(datagram.hash), SaIndex{slot});
-  (datagram.older == kNoSlot ? oldest_ : datagrams_[datagram.older].newer) = datagram.newer;
-  (datagram.newer == kNoSlot ? newest_ : datagrams_[datagram.newer].older) = datagram.older;
+  Ages& ages = ages_of(datagram.standing);
+  (datagram.older == kNoSlot ? ages.oldest : datagrams_[datagram.older].newer) = datagram.newer;
+  (datagram.newer == kNoSlot ? ages.newest : datagrams_[datagram.newer].older) = datagram.older;
   datagrams_.give_back(slot);
 }
 
 // So many a poll that packets do not wait.
-void Reassembler::expire_oldest(uint64_t now_tsc) {
+void Reassembler::expire_oldest(Ages& ages, uint64_t now_tsc) {
   constexpr size_t kPiecesPerPoll = 64;
-  for (size_t done = 0; done < kPiecesPerPoll && oldest_ != kNoSlot;) {
-    const Slot slot = oldest_;
+  for (size_t done = 0; done < kPiecesPerPoll && ages.oldest != kNoSlot;) {
+    const Slot slot = ages.oldest;
     Datagram& datagram = datagrams_[slot];
     if (now_tsc - datagram.arrived_tsc < timeout_tsc_) return;
     done += datagram.pieces + 1u;

@@ -2,7 +2,8 @@
 // Fragments become datagrams again before anything else looks at them: ESP protects whole
 // datagrams (RFC 4303 3.4.1), and a fragment hides the ports that policy asks for. One direction of
 // one worker. Memory and time are bounded: so many fragments in all and of one source, the oldest
-// datagram gives way; an overlap ends the datagram and what is still to come of it (RFC 5722).
+// datagram gives way, a stranger's before that of a UE with SAs: what anybody can forge pushes out
+// nothing of theirs. An overlap ends the datagram and what is still to come of it (RFC 5722).
 // Nobody is told of what is given up (RFC 792, RFC 4443: time exceeded): the sources may be forged.
 #pragma once
 
@@ -18,6 +19,7 @@
 #include "dataplane/packet.h"
 #include "dataplane/packet_pool.h"
 #include "dataplane/slot_array.h"
+#include "dataplane/spd.h"
 
 namespace gmesp {
 
@@ -36,9 +38,10 @@ class Reassembler {
   static constexpr size_t kMaxPieces = 64;
 
   // seed: random, so that nobody outside can choose addresses that share a place. The pool gives
-  // the whole datagrams. Throws std::system_error when there is no memory.
+  // the whole datagrams. Who has no SA in `peers` is a stranger; nullptr: nobody is. Throws
+  // std::system_error when there is no memory.
   Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed, PacketPool& datagrams,
-              Drops& drops);
+              const Spd* peers, Drops& drops);
   ~Reassembler();  // frees what it holds, uncounted: the engine stops
   Reassembler(const Reassembler&) = delete;
   Reassembler& operator=(const Reassembler&) = delete;
@@ -50,8 +53,8 @@ class Reassembler {
   // until it completes its datagram, which then takes its place, classified. Drops: bad_fragment,
   // overlapping_fragment, duplicate_fragment, too_many_fragments, fragment_source_limit,
   // datagram_too_long, no_buffer, malformed_extension_header, bad_ip_checksum, and what classify
-  // drops of the whole; fragment when that is one again. Of those held before: the same, and
-  // fragment_evicted.
+  // drops of the whole; fragment when that is one again; fragment_evicted: a stranger's, and all
+  // room is taken by others' than strangers. Of those held before: the same.
   Verdict add(Packet& packet, uint64_t now_tsc) {
     if (packet.kind != PacketKind::fragment) [[likely]]
       return Verdict::pass();
@@ -65,8 +68,10 @@ class Reassembler {
   }
   // Once a poll. Drops, as fragment_timeout, the fragments of datagrams that have waited too long.
   void expire(uint64_t now_tsc) {
-    if (oldest_ != kNoSlot) [[unlikely]]
-      expire_oldest(now_tsc);
+    for (Ages& ages : ages_) {
+      if (ages.oldest != kNoSlot) [[unlikely]]
+        expire_oldest(ages, now_tsc);
+    }
   }
 
  private:
@@ -83,6 +88,12 @@ class Reassembler {
     uint16_t end;
     uint16_t offset;  // of its bytes in the frame
     Slot next;        // the next piece of its datagram, in the order of their bytes
+  };
+  enum class Standing : uint8_t { stranger, peer };
+  // Datagrams of one standing, in the order of their arrival.
+  struct Ages {
+    Slot oldest = kNoSlot;
+    Slot newest = kNoSlot;
   };
   // One that has been given up has no pieces, and what is still to come of it is dropped for the
   // same reason, until the timeout (RFC 5722).
@@ -101,6 +112,7 @@ class Reassembler {
     uint8_t pieces;
     uint8_t ecn;    // codepoints seen, a bit each
     Drop given_up;  // kCount: it has not been
+    Standing standing;
 
     bool is_given_up() const { return given_up != Drop::kCount; }
   };
@@ -116,13 +128,16 @@ class Reassembler {
   }
   uint32_t source_place(const Address& source) const;
   Slot find(const Key& key, uint64_t hash) const;
-  Slot start_datagram(const Key& key, uint64_t hash, uint64_t now_tsc);
+  Standing standing_of(const Key& key) const;
+  Ages& ages_of(Standing standing) { return ages_[static_cast<size_t>(standing)]; }
+  Slot start_datagram(const Key& key, uint64_t hash, Standing standing, uint64_t now_tsc);
   Verdict check_place(const Datagram& datagram, const Packet& packet, const Fragment& fragment,
                       Slot& before) const;
   static bool completes(const Datagram& datagram, const Fragment& fragment);
   bool is_duplicate(const Datagram& datagram, const Piece& piece, const Packet& packet,
                     const Fragment& fragment) const;
-  void make_room(Slot for_datagram);
+  Slot victim(Standing standing, Slot for_datagram);
+  bool make_room(Standing standing, Slot for_datagram);
   void hold(Datagram& datagram, const Packet& packet, const Fragment& fragment, Slot before);
   Verdict join(Slot slot, Packet& packet);
   Verdict make_whole(const Datagram& datagram, Packet& whole);
@@ -130,7 +145,7 @@ class Reassembler {
   void drop_pieces(Datagram& datagram, Drop reason);
   void release_pieces(Datagram& datagram);
   void forget(Slot slot);
-  void expire_oldest(uint64_t now_tsc);
+  void expire_oldest(Ages& ages, uint64_t now_tsc);
 
   const uint64_t timeout_tsc_;
   const uint32_t per_source_;
@@ -138,6 +153,7 @@ class Reassembler {
   const size_t max_datagram_bytes_;
   const std::array<uint64_t, 2> secret_;
   PacketPool& pool_;
+  const Spd* const peers_;
   Drops& drops_;
   Counters& counters_;
   SlotArray<Piece> pieces_;
@@ -146,8 +162,7 @@ class Reassembler {
   // Fragments held, and datagrams given up, of the sources that share a place: two of them that do
   // bound each other.
   LargeArray<uint32_t> sources_;
-  Slot oldest_ = kNoSlot;
-  Slot newest_ = kNoSlot;
+  std::array<Ages, 2> ages_;  // by Standing
 };
 
 }  // namespace gmesp

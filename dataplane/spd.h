@@ -44,6 +44,9 @@ class Spd {
     return find(candidate(hash(flow.source, flow.destination)), flow);
   }
 
+  bool has_sa(const Address& source, const Address& destination) const {
+    return find_first(hash(source, destination), source, destination) != kNoSa;
+  }
   // visit(OutboundSa&) for every SA of an address pair.
   template <typename Visit>
   void for_each(const Address& source, const Address& destination, Visit&& visit) {

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 #include <string>
 
@@ -66,9 +67,16 @@ class Gmespd {
     return said;
   }
 
-  // -1: it did not end by itself.
+  // -1: it did not end by itself. Of one that fails, stderr has its last words.
   int stop(int signal) {
     kill(pid_, signal);
+    const int status = wait_for_end();
+    if (status != 0) std::cerr << "gmespd: exit status " << status << '\n' << last_words();
+    return status;
+  }
+
+ private:
+  int wait_for_end() {
     for (int i = 0; i < 1000; ++i) {
       int status = 0;
       if (waitpid(pid_, &status, WNOHANG) == pid_) {
@@ -79,8 +87,17 @@ class Gmespd {
     }
     return -1;
   }
+  std::string last_words() {
+    std::string said;
+    char buffer[4096];
+    for (pollfd wait{output_.get(), POLLIN, 0}; poll(&wait, 1, 0) == 1;) {
+      const ssize_t got = read(output_.get(), buffer, sizeof buffer);
+      if (got <= 0) break;
+      said.append(buffer, static_cast<size_t>(got));
+    }
+    return said;
+  }
 
- private:
   FileDescriptor output_;
   pid_t pid_ = -1;
 };

@@ -127,6 +127,30 @@ TEST(Inbound, HoldsFragmentsBetweenBursts) {
   EXPECT_EQ(lab.expire(1'000'000), dropped(Drop::fragment_timeout));
 }
 
+// Who has an SA back waits through a flood that fills the table many times over; a stranger not.
+TEST(Inbound, AFloodOfForgedFragmentsPushesOutNoUeWithSas) {
+  PathConfig config;
+  config.reassembly.fragments = 128;
+  PathLab lab(open_policy(), config);
+  const TestSa sa = sa_for(kUe6, kPcscf6);
+  lab.install_in(sa);
+  lab.install_out(sa_for(kPcscf6, kUe6));
+  const PacketBuilder packet = request().payload(1000);
+  const auto pieces = Fragmenter(PacketBuilder(packet).esp(sa, 1)).pieces(512);
+  const PacketBuilder initial = request(kUe4, kPcscf4).udp(kUePort, 5060).payload(1000);
+  const auto strangers = Fragmenter(initial).pieces(512);
+  EXPECT_EQ(lab.in({pieces[0], pieces[1], strangers[0], strangers[1]}), Outcome{});
+  for (uint32_t number = 0; number < 1000; ++number) {
+    Address forged = kUe6;
+    forged.bytes[4] = 0xff;
+    std::memcpy(&forged.bytes[5], &number, 3);
+    lab.in(Fragmenter(request(forged, kPcscf6).payload(1000)).fragment({0, 512}));
+  }
+  EXPECT_EQ(lab.counters[Drop::fragment_evicted], 1000u + 4 - 128);
+  EXPECT_EQ(lab.in(pieces[2]), passed(packet));
+  EXPECT_EQ(lab.in(strangers[2]), Outcome{}) << "the others of it have gone";
+}
+
 // RFC 4303 3.4.4.1: one bit wrong in any fragment is the ICV's to find.
 TEST(Inbound, AWrongBitInAFragmentFailsTheIcv) {
   PathLab lab;

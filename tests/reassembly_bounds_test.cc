@@ -63,6 +63,45 @@ TEST(ReassemblyBounds, TheOldestDatagramGivesWay) {
   EXPECT_EQ(lab.add(datagram.fragments({32}, 4)[1]), passed(datagram.whole()));
 }
 
+// What anybody can forge, from any number of addresses, pushes out nothing of a UE with SAs.
+TEST(ReassemblyBounds, StrangersGiveWayBeforeUesWithSas) {
+  ReassemblyConfig config;
+  config.fragments = 4;
+  const auto spd = peers({kUe6, kUe4});
+  ReassemblyLab lab(config, 8, spd.get());
+  const Fragmenter ue(v6()), ue4(v4());
+  const Fragmenter stranger(v6().ip(parse_address("2001:db8:bad::1").value(), kPcscf6));
+  const Fragmenter elsewhere(v6().ip(kUe6, parse_address("2001:db8:ffff::2").value()));
+  EXPECT_EQ(lab.add(ue4.fragment({0, 32, true, 1})), kHeld);
+  EXPECT_EQ(lab.add(ue.fragment({0, 32, true, 1})), kHeld);
+  for (uint32_t id = 1; id <= 2; ++id) {
+    EXPECT_EQ(lab.add(stranger.fragment({0, 32, true, id})), kHeld);
+  }
+  for (uint32_t id = 3; id < 100; ++id) {
+    EXPECT_EQ(lab.add((id % 2 ? stranger : elsewhere).fragment({0, 32, true, id})),
+              dropped(Drop::fragment_evicted))
+        << "an older stranger, whatever is older still";
+  }
+  EXPECT_EQ(lab.add(ue.fragment({32, 64, true, 1})), dropped(Drop::fragment_evicted));
+  EXPECT_EQ(lab.add(ue4.fragment({32, 64, true, 1})), dropped(Drop::fragment_evicted));
+  EXPECT_EQ(lab.add(stranger.fragment({0, 32, true, 100})), dropped(Drop::fragment_evicted))
+      << "no stranger is left: the newcomer";
+  EXPECT_EQ(lab.add(ue.fragment({0, 32, true, 2})), dropped(Drop::fragment_evicted, 2))
+      << "among UEs with SAs the oldest";
+  EXPECT_EQ(lab.add(ue.fragments({32, 64}, 1)[2]), passed(ue.whole()));
+  EXPECT_EQ(lab.add(stranger.fragment({0, 32, true, 101})), kHeld);
+}
+
+// All time out alike.
+TEST(ReassemblyBounds, StrangersAndUesWithSasWaitForTheSameTime) {
+  const auto spd = peers({kUe6});
+  ReassemblyLab lab({}, 8, spd.get());
+  EXPECT_EQ(lab.add(Fragmenter(v6()).fragment({0, 32})), kHeld);
+  EXPECT_EQ(lab.add(Fragmenter(v4()).fragment({0, 32})), kHeld);
+  EXPECT_EQ(lab.wait(4'999'999), kHeld);
+  EXPECT_EQ(lab.wait(1), dropped(Drop::fragment_timeout, 2));
+}
+
 // Memory is bounded also where one datagram could have it all.
 TEST(ReassemblyBounds, ADatagramInMorePiecesThanAreHeldIsDropped) {
   ReassemblyConfig config;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <vector>
 
 #include "dataplane/classify.h"
@@ -23,13 +24,27 @@ inline PacketBuilder v6(size_t payload = 100) {
   return PacketBuilder().udp(kUePort, 5060).payload(payload);
 }
 
+// Of a worker whose UEs are `ues`, each with an SA.
+inline std::unique_ptr<Spd> peers(const std::vector<Address>& ues) {
+  auto spd = std::make_unique<Spd>(ues.size(), 42);
+  uint32_t index = 0;
+  for (const Address& ue : ues) {
+    const Selector selector{ue.is_v4() ? kPcscf4 : kPcscf6, ue, kPcscfPort, kUePort};
+    const auto error = spd->install({SaIndex{index++}, Spi{4096}, KeySlot{}, Suite::sha1_null,
+                                     SequenceNumber{0}, selector, {}});
+    EXPECT_FALSE(error);
+  }
+  return spd;
+}
+
 class ReassemblyLab {
  public:
   static constexpr uint64_t kHz = 1'000'000;  // a tick is a microsecond
 
-  explicit ReassemblyLab(const ReassemblyConfig& config = {}, size_t datagrams = 8)
+  explicit ReassemblyLab(const ReassemblyConfig& config = {}, size_t datagrams = 8,
+                         const Spd* peers = nullptr)
       : pool_({.name = "datagrams", .packets = datagrams, .bytes = PacketPool::kMaxBytes}),
-        reassembler_(config, kHz, 42, pool_, drops_) {
+        reassembler_(config, kHz, 42, pool_, peers, drops_) {
     reassembler_.populate();
   }
   ~ReassemblyLab() { expect_conserved(); }

@@ -14,7 +14,8 @@ namespace gmesp {
 namespace {
 
 constexpr size_t kUnits = 12;  // of 8 bytes, in a datagram
-constexpr size_t kSources = 3;
+constexpr size_t kSources = 4;
+constexpr size_t kStrangers = 2;  // of them, the first ones; the others have SAs
 constexpr uint32_t kIdentifications = 3;
 
 struct Step {
@@ -104,6 +105,11 @@ struct Model {
     if (datagram.pieces.size() == small().fragments) return Drop::too_many_fragments;
     return {};
   }
+  Place oldest_but(Place other, bool stranger) {
+    Place at = datagrams.begin();
+    while (at != datagrams.end() && (at == other || (at->source < kStrangers) != stranger)) ++at;
+    return at;
+  }
   // The pieces, when they are a whole datagram.
   std::vector<Piece> add(const Step& step, uint64_t now_us) {
     const Piece piece{step.first_unit, step.first_unit + step.units, step.more, step.other_bytes};
@@ -133,8 +139,12 @@ struct Model {
     }
     while (held() >= small().fragments ||
            (at == datagrams.end() && datagrams.size() >= small().fragments)) {
-      Place victim = datagrams.begin();
-      if (victim == at) ++victim;
+      Place victim = oldest_but(at, true);
+      if (victim == datagrams.end() && step.source >= kStrangers) victim = oldest_but(at, false);
+      if (victim == datagrams.end()) {
+        drop(Drop::fragment_evicted);
+        return {};
+      }
       drop(Drop::fragment_evicted, victim->pieces.size());
       datagrams.erase(victim);
     }
@@ -220,9 +230,12 @@ std::vector<Step> any_stream() {
 
 TEST(ReassemblyModel, DecidesAsTheModel) {
   uint64_t joined = 0, lost = 0;
+  std::vector<Address> ues;
+  for (size_t i = kStrangers; i < kSources; ++i) ues.push_back(source(i));
+  const auto spd = peers(ues);
   const bool holds = rc::check([&] {
     const std::vector<Step> stream = any_stream();
-    ReassemblyLab lab(small());
+    ReassemblyLab lab(small(), 8, spd.get());
     Model model;
     for (const Step& step : stream) {
       model.drops.clear();

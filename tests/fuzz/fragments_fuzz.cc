@@ -57,7 +57,13 @@ Frame fragment(size_t datagram, const Piece& piece, bool altered) {
 class Fuzzer {
  public:
   explicit Fuzzer(bool little_room)
-      : little_room_(little_room), reassembler_(config(little_room), kTscHz, 42, pool_, drops_) {}
+      : little_room_(little_room),
+        reassembler_(config(little_room), kTscHz, 42, pool_, &peers_, drops_) {
+    const Selector selector{kPcscf6, source_of(1), kPcscfPort, kUePort};
+    const auto error = peers_.install({SaIndex{0}, Spi{4096}, KeySlot{}, Suite::sha1_null,
+                                       SequenceNumber{0}, selector, {}});
+    CHECK(!error);
+  }
 
   void run(FuzzInput& input) {
     while (!input.empty()) step(input);
@@ -193,6 +199,7 @@ class Fuzzer {
   Counters counters_;
   Drops drops_{counters_};
   PacketPool pool_{{"datagrams", 4, PacketPool::kMaxBytes}};
+  Spd peers_{1, 42};  // one of the sources; the others are strangers
   Reassembler reassembler_;
   uint64_t now_tsc_ = kTscHz;
   uint64_t fed_ = 0;
