@@ -118,7 +118,7 @@ void check_ports(ConfigTable& table, const Policy& policy, const PolicyRule& rul
 
 void read_prefixes(ConfigTable& table, Policy& policy) {
   policy.own_prefixes = table.prefixes("own_prefixes");
-  policy.reachable = table.prefixes("reachable");
+  policy.reachable = table.has("reachable") ? table.prefixes("reachable") : policy.own_prefixes;
   if (policy.own_prefixes.empty()) {
     table.warn("own_prefixes",
                "[policy] own_prefixes is empty: the access side may send cleartext, ARP and ND in "
@@ -140,7 +140,8 @@ void read_prefixes(ConfigTable& table, Policy& policy) {
 }
 
 void check_sizes(const ConfigTable& table, const Policy& policy) {
-  size_t prefixes = policy.own_prefixes.size() + policy.reachable.size();
+  size_t prefixes = policy.own_prefixes.size();
+  if (table.has("reachable")) prefixes += policy.reachable.size();
   size_t ranges = 0;
   for (const PolicyRule& rule : policy.rules) {
     prefixes += rule.local.size() + rule.remote.size();

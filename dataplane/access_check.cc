@@ -67,13 +67,6 @@ bool ipv6_goes_on(const Packet& packet, size_t end) {
   return false;
 }
 
-// Whether a host that the packet comes to is asked to send it on: its destination is not the last.
-bool goes_on(const Packet& packet) {
-  if (!packet.is_ipv4()) return ipv6_goes_on(packet, packet.payload_offset);
-  const size_t options = size_t{packet.ip_offset} + sizeof(Ipv4Header);
-  return ipv4_goes_on(packet.data + options, packet.payload_offset - options);
-}
-
 // RFC 4861 4.3, 4.4: an advertisement says "this address is here"; so does, of an address that it
 // is about to take, a solicitation without a source (RFC 4862 5.4). Other solicitations ask for it.
 Verdict check_target(const Policy& policy, const Packet& packet, const UpperLayer& upper,
@@ -109,9 +102,19 @@ static_assert(sizeof(ArpFrame) == 28, "RFC 826");
 
 }  // namespace
 
+bool goes_on(const Packet& packet) {
+  if (!packet.is_ipv4()) return ipv6_goes_on(packet, packet.payload_offset);
+  const size_t options = size_t{packet.ip_offset} + sizeof(Ipv4Header);
+  return ipv4_goes_on(packet.data + options, packet.payload_offset - options);
+}
+
+Verdict check_source_from_access(const Policy& policy, const Packet& packet) {
+  const bool own = any_contains(policy.own_prefixes, source_address(packet));
+  return own ? Verdict::drop(Drop::spoofed_source) : Verdict::pass();
+}
+
 Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const UpperLayer& upper,
                              Match kind, const Flow& flow) {
-  if (any_contains(policy.own_prefixes, flow.source)) return Verdict::drop(Drop::spoofed_source);
   // A packet from its destination makes a host answer itself (RFC 1122 3.2.1.3: no such source).
   if (flow.source == flow.destination ||
       (flow.source.is_martian() &&

@@ -13,6 +13,14 @@
 
 namespace gmesp {
 
+// Whether a host that a classified packet comes to is asked to send it on: an IPv4 source route that
+// is not used up (RFC 791 3.1), a routing header with segments left (RFC 8200 4.4).
+bool goes_on(const Packet& packet);
+
+// Of IP packets, and before an ICMP error is believed: one of our own addresses is no source out
+// there. Drops: spoofed_source.
+Verdict check_source_from_access(const Policy& policy, const Packet& packet);
+
 // kind, upper, flow: of the packet. Drops: spoofed_source, martian_source, unreachable_host, and
 // transport_runt for an ND message without its target.
 Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const UpperLayer& upper,

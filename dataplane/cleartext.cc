@@ -10,6 +10,10 @@ namespace gmesp {
 
 namespace {
 
+Flow reversed(const Flow& flow) {
+  return {flow.destination, flow.source, flow.destination_port, flow.source_port, flow.protocol};
+}
+
 Match icmpv4_kind(uint8_t type) {
   if (is_icmpv4_echo(type)) return Match::icmp_echo;
   return is_icmpv4_error(type) ? Match::icmp_error : Match::icmp_other;
@@ -67,21 +71,29 @@ bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
 
 }  // namespace
 
-bool Cleartext::quotes_protected(const Packet& packet, const UpperLayer& upper,
-                                 uint64_t now_tsc) const {
+Cleartext::Quote Cleartext::quote_of(const Packet& error, const UpperLayer& upper,
+                                     uint64_t now_tsc) const {
   Flow flow;
-  if (!read_quoted_flow(packet, upper, flow)) return true;  // what cannot be read cannot be cleared
-  if (flow.protocol != Protocol::udp && flow.protocol != Protocol::tcp) return false;
+  if (!read_quoted_flow(error, upper, flow)) return Quote::unknown;
+  if (flow.protocol != Protocol::udp && flow.protocol != Protocol::tcp) return Quote::open;
   if (ports_.contains(flow.source_port, now_tsc) ||
       ports_.contains(flow.destination_port, now_tsc)) {
-    return true;
+    return Quote::protected_packet;
   }
   // Whether an SA protects the quoted packet is for its owner to know. An error about it from a
   // host in between is rare.
-  if (!steerer_.owns(flow.source, flow.destination)) return true;
-  const Flow answer{flow.destination, flow.source, flow.destination_port, flow.source_port,
-                    flow.protocol};
-  return spd_.find(answer) != nullptr || spd_.find(flow) != nullptr;
+  if (!steerer_.owns(flow.source, flow.destination)) return Quote::unknown;
+  const bool has_sa = spd_.find(reversed(flow)) != nullptr || spd_.find(flow) != nullptr;
+  return has_sa ? Quote::protected_packet : Quote::open;
+}
+
+// From the host it would carry back to the wire, in clear, what came in under an SA: what cannot be
+// cleared stays here. From the access side nobody can have seen one that went out, but the one who
+// made this up, to have the host send less or give up.
+bool Cleartext::may_quote(const Packet& error, const UpperLayer& upper, Direction direction,
+                          uint64_t now_tsc) const {
+  const Quote quote = quote_of(error, upper, now_tsc);
+  return quote == Quote::open || (direction == Direction::in && quote == Quote::unknown);
 }
 
 void Cleartext::use(const Policy& policy) {
@@ -134,14 +146,21 @@ Verdict Cleartext::check_ip(const Packet& packet, Direction direction, uint64_t 
   if (in) {
     const Verdict v = check_ip_from_access(*policy_, packet, upper, subject.kind, flow);
     if (!v.is_pass()) return v;
-  } else if (subject.kind == Match::icmp_error && quotes_protected(packet, upper, now_tsc)) {
+  }
+  if (subject.kind == Match::icmp_error && !may_quote(packet, upper, direction, now_tsc)) {
     return Verdict::drop(Drop::icmp_quotes_protected);
   }
   const bool has_ports = subject.kind == Match::udp || subject.kind == Match::tcp;
   if (has_ports && ports_.contains(in ? flow.destination_port : flow.source_port, now_tsc)) {
     return Verdict::drop(Drop::cleartext_on_protected_port);  // INT-33
   }
-  return apply_rules(subject, now_tsc);
+  const Verdict verdict = apply_rules(subject, now_tsc);
+  // RFC 4301 5.2 step 3: what has an SA to protect its answers comes under one itself. (Ports that
+  // an SA names are protected ports; this is for those that leave them open.)
+  if (in && has_ports && verdict.is_pass() && spd_.find(reversed(flow)) != nullptr) {
+    return Verdict::drop(Drop::cleartext_on_protected_port);
+  }
+  return verdict;
 }
 
 Verdict Cleartext::check_frame(const Packet& packet, Direction direction, uint64_t now_tsc) const {
@@ -154,6 +173,11 @@ Verdict Cleartext::check_frame(const Packet& packet, Direction direction, uint64
     if (const Verdict v = check_arp_from_access(*policy_, subject.flow); !v.is_pass()) return v;
   }
   return apply_rules(subject, now_tsc);
+}
+
+Verdict Cleartext::check_source(const Packet& packet) const {
+  if (packet.kind == PacketKind::not_ip) return Verdict::pass();
+  return check_source_from_access(*policy_, packet);
 }
 
 Verdict Cleartext::check(const Packet& packet, Direction direction, uint64_t now_tsc) const {

@@ -30,7 +30,9 @@ class Cleartext {
   // This policy decides from the next packet on. Its rules' counters and buckets begin anew.
   void use(const Policy& policy);
 
-  // Drops: spoofed_source, martian_source, unreachable_host, icmp_quotes_protected,
+  // For a stage before, of what comes from the access side. Drops: spoofed_source.
+  Verdict check_source(const Packet& packet) const;
+  // Drops: spoofed_source (ARP and ND), martian_source, unreachable_host, icmp_quotes_protected,
   // cleartext_on_protected_port, policy_rule, rate_of_rule, rate_of_source, policy_default, runt
   // and malformed_ip for ARP, and what find_upper_layer and read_flow drop.
   Verdict check(const Packet& packet, Direction direction, uint64_t now_tsc) const;
@@ -48,8 +50,12 @@ class Cleartext {
   Verdict apply_rules(const Subject& subject, uint64_t now_tsc) const;
   Verdict apply_rule(size_t rule, const Subject& subject, uint64_t now_tsc) const;
   static bool matches(const PolicyRule& rule, const Subject& subject);
-  // An ICMP error may carry back to the wire, in clear, what came in under an SA.
-  bool quotes_protected(const Packet& packet, const UpperLayer& upper, uint64_t now_tsc) const;
+  // What an ICMP error says it is about: a packet that an SA protects or should have, another one,
+  // or one that cannot be read or that another worker would know.
+  enum class Quote { protected_packet, open, unknown };
+  Quote quote_of(const Packet& error, const UpperLayer& upper, uint64_t now_tsc) const;
+  bool may_quote(const Packet& error, const UpperLayer& upper, Direction direction,
+                 uint64_t now_tsc) const;
 
   const Policy* policy_ = nullptr;
   const ProtectedPorts& ports_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "dataplane/access_check.h"
 #include "dataplane/classify.h"
 #include "dataplane/esp.h"
 #include "dataplane/tcp_mss.h"
@@ -16,6 +17,11 @@ namespace {
 
 Spi spi_of(const Packet& packet) {
   return Spi{packet.header<EspHeader>(packet.payload_offset).spi.host()};
+}
+
+bool has_options(const Packet& packet) {
+  const size_t plain = packet.is_ipv4() ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+  return packet.payload_offset > packet.ip_offset + plain;
 }
 
 SequenceNumber sequence_number_of(const Packet& packet) {
@@ -63,7 +69,8 @@ void Inbound::run_others(Burst& esp, uint64_t now_tsc) {
                  [&](Packet& p) { return reassembler_.add(p, now_tsc); });  // RFC 4303 3.4.1
   others_.move_if(esp, [](const Packet& p) { return p.kind == PacketKind::esp; });
   others_.filter(
-      drops_, [&](Packet& p) { return path_mtu_.hear(p, now_tsc); },           // RFC 4301 8.2
+      drops_, [&](Packet& p) { return cleartext_.check_source(p); },           // PRV-21
+      [&](Packet& p) { return path_mtu_.hear(p, now_tsc); },                   // RFC 4301 8.2
       [&](Packet& p) { return cleartext_.check(p, Direction::in, now_tsc); },  // 5.2 step 3b
       [&](Packet& p) {
         ++counters_.bypassed_in;
@@ -86,7 +93,8 @@ Inbound::Inbound(const PathContext& context, Sad& sad)
       reassembler_(context.config.reassembly, context.config.tsc_hz, context.seed,
                    context.pools.datagrams, &context.spd, context.drops),
       path_mtu_(context.config.access_mtu, context.config.tsc_hz, context.spd, context.steerer),
-      oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
+      oversize_(context.pools, Oversize::Identify::all, context.config.tsc_hz, context.seed,
+                context.drops) {}
 
 Verdict Inbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
@@ -96,8 +104,11 @@ Verdict Inbound::demultiplex(Packet& packet) {
   return verdict;
 }
 
+// ESP is for the last destination to take off (RFC 8200 4.4), and the header that says where it goes
+// on from here is not signed.
 Verdict Inbound::read_spi(Packet& packet) {
   if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
+  if (has_options(packet) && goes_on(packet)) return Verdict::drop(Drop::unreachable_host);
   const Spi spi = spi_of(packet);
   if (spi < kFirstUnreservedSpi) return Verdict::drop(Drop::reserved_spi);
   sad_.prefetch(spi);

@@ -4,6 +4,8 @@
 // one, first the look-up line, then the SA, then its key.
 #include "dataplane/outbound.h"
 
+#include <algorithm>
+
 #include "dataplane/checksum.h"
 #include "dataplane/classify.h"
 #include "dataplane/esp.h"
@@ -43,7 +45,7 @@ void Outbound::run_owned(Burst& burst, uint64_t now_tsc) {
       [&](Packet& p) { return cleartext_.check(p, Direction::out, now_tsc); },
       [&](Packet& p) {
         ++counters_.bypassed_out;
-        return oversize_.fit_cleartext(p, access_mtu_, now_tsc);
+        return oversize_.fit_cleartext(p, cleartext_mtu(p), now_tsc);
       });
 
   burst.filter(
@@ -75,7 +77,8 @@ Outbound::Outbound(const PathContext& context)
       mss_(context.config.access_mtu),
       reassembler_(without_source_limit(context.config.reassembly), context.config.tsc_hz,
                    context.seed, context.pools.datagrams, nullptr, context.drops),
-      oversize_(context.pools, context.config.tsc_hz, context.seed, context.drops) {}
+      oversize_(context.pools, Oversize::Identify::protected_ones, context.config.tsc_hz,
+                context.seed, context.drops) {}
 
 Verdict Outbound::demultiplex(Packet& packet) {
   const Verdict verdict = classify(packet);
@@ -137,6 +140,15 @@ void Outbound::clamp_syn(Packet& packet, uint64_t now_tsc) {
   const bool ipv4 = packet.is_ipv4();
   clamp_mss(packet, sa.path_mtu == 0 ? mss_.of(sa.suite, ipv4)
                                      : largest_mss(suite_info(sa.suite), ipv4, sa.path_mtu));
+}
+
+// What the host has cut itself (over IPv6 nobody else may) may be for a path that takes less than
+// our link: whole, it would not arrive, and the host would not know what more to do.
+uint16_t Outbound::cleartext_mtu(const Packet& packet) const {
+  if (packet.ip_bytes() <= kIpv6LeastMtu || packet.kind != PacketKind::cleartext) [[likely]]
+    return access_mtu_;
+  const bool was_cut = !packet.is_ipv4() && oversize_.may_fragment(packet);
+  return was_cut ? std::min(access_mtu_, kIpv6LeastMtu) : access_mtu_;
 }
 
 uint16_t Outbound::mtu_towards(const OutboundSa& sa) const {

@@ -41,6 +41,7 @@ class Outbound {
   Verdict check_checksum(Packet& packet);
   Verdict clamp(Packet& packet, uint64_t now_tsc);
   void clamp_syn(Packet& packet, uint64_t now_tsc);
+  uint16_t cleartext_mtu(const Packet& packet) const;
   uint16_t mtu_towards(const OutboundSa& sa) const;
   Verdict check_mtu(Packet& packet, uint64_t now_tsc);
   Verdict check_large(Packet& packet, size_t growth, uint64_t now_tsc);

@@ -11,8 +11,10 @@ namespace {
 constexpr uint32_t kAnswersAtOnce = 20;
 }  // namespace
 
-Oversize::Oversize(PacketPools& pools, uint64_t tsc_hz, uint64_t seed, Drops& drops)
+Oversize::Oversize(PacketPools& pools, Identify identify, uint64_t tsc_hz, uint64_t seed,
+                   Drops& drops)
     : pools_(pools),
+      identify_(identify),
       drops_(drops),
       identifications_(seed),
       answer_limit_(kAnswersPerSecond, kAnswersAtOnce, tsc_hz) {}
@@ -37,8 +39,11 @@ Verdict Oversize::take_cleartext(Packet& packet, uint16_t mtu, uint64_t now_tsc)
     return Verdict::pass();  // its length is the port's to judge
   trim_to_ip(packet);
   if (packet.ip_bytes() <= mtu) return Verdict::pass();
-  // An IPv4 datagram keeps the identification that its sender made unique (RFC 791 3.2).
-  if (may_fragment(packet)) return take(packet, mtu, !packet.is_ipv4());
+  if (may_fragment(packet)) {
+    return take(packet, mtu, identify_ == Identify::all || !packet.is_ipv4());
+  }
+  // RFC 1122 3.2.1.2: whose header may be another's is not answered.
+  if (packet.is_ipv4() && !ipv4_checksum_good(packet)) return Verdict::drop(Drop::bad_ip_checksum);
   answer_too_big(packet, mtu, now_tsc);
   return Verdict::drop(Drop::packet_too_big);
 }

@@ -23,8 +23,13 @@ class Oversize {
  public:
   static constexpr uint32_t kAnswersPerSecond = 100;
 
+  // Whose fragments get an identification of our own. IPv4 cleartext otherwise keeps the one that
+  // its sender made unique (RFC 791 3.2), who must not choose it where protected datagrams, out of
+  // their ESP, have the same addresses and protocol: his fragment would complete one of theirs.
+  enum class Identify { protected_ones, all };
+
   // seed: of the identifications (RFC 7739).
-  Oversize(PacketPools& pools, uint64_t tsc_hz, uint64_t seed, Drops& drops);
+  Oversize(PacketPools& pools, Identify identify, uint64_t tsc_hz, uint64_t seed, Drops& drops);
   ~Oversize();  // frees what next_fragments() has not brought, uncounted: the engine stops
   Oversize(const Oversize&) = delete;
   Oversize& operator=(const Oversize&) = delete;
@@ -71,6 +76,7 @@ class Oversize {
   uint32_t identification_of(const Waiting& waiting);
 
   PacketPools& pools_;
+  const Identify identify_;
   Drops& drops_;
   Identifications identifications_;
   RateLimit answer_limit_;

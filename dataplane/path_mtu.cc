@@ -84,18 +84,20 @@ Verdict PathMtu::hear(Packet& packet, uint64_t now_tsc) {
       packet.is_ipv4() != quote->source.is_v4()) {
     return Verdict::drop(Drop::icmp_about_esp);
   }
+  const auto mtu = usable_mtu(quote->source.is_v4(), *told, quote->total_bytes);
+  if (!mtu || *mtu >= access_mtu_ || quote->number == SequenceNumber{}) {
+    return Verdict::drop(Drop::icmp_about_esp);
+  }
   // It comes from a router's address, so to the worker that owns whoever has that one.
   if (!steerer_.owns(quote->source, quote->destination)) {
     if (!hand_overs_.take(now_tsc)) return Verdict::drop(Drop::icmp_about_esp);
     return steerer_.to_owner_of(quote->source, quote->destination, packet, SteerTo::inbound);
   }
-  learn(*quote, *told, now_tsc);
+  learn(*quote, *mtu, now_tsc);
   return Verdict::drop(Drop::icmp_about_esp);
 }
 
-void PathMtu::learn(const Quote& quote, uint32_t told, uint64_t now_tsc) {
-  const auto mtu = usable_mtu(quote.source.is_v4(), told, quote.total_bytes);
-  if (!mtu || quote.number == SequenceNumber{}) return;
+void PathMtu::learn(const Quote& quote, uint32_t mtu, uint64_t now_tsc) {
   OutboundSa* about = nullptr;
   spd_.for_each(quote.source, quote.destination, [&](OutboundSa& sa) {
     if (sa.spi == quote.spi) about = &sa;
@@ -107,9 +109,9 @@ void PathMtu::learn(const Quote& quote, uint32_t told, uint64_t now_tsc) {
   if (behind >= kPathMtuRecentPackets) return;
   forget_old_path_mtu(spd_, *about, now_tsc);
   const uint16_t current = about->path_mtu == 0 ? access_mtu_ : about->path_mtu;
-  if (*mtu >= current || !lessons_.take(now_tsc)) return;
+  if (mtu >= current || !lessons_.take(now_tsc)) return;
   spd_.for_each(quote.source, quote.destination, [&](OutboundSa& sa) {
-    sa.path_mtu = static_cast<uint16_t>(*mtu);
+    sa.path_mtu = static_cast<uint16_t>(mtu);
     spd_.sas().record(sa).path_mtu_until = path_mtu_tick(now_tsc + lifetime_tsc_);
   });
 }

@@ -56,7 +56,7 @@ class PathMtu {
 
  private:
   struct Quote;
-  void learn(const Quote& quote, uint32_t told, uint64_t now_tsc);
+  void learn(const Quote& quote, uint32_t mtu, uint64_t now_tsc);
 
   const uint16_t access_mtu_;
   const uint64_t lifetime_tsc_;

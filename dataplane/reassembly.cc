@@ -44,10 +44,14 @@ Verdict Reassembler::add_fragment(Packet& packet, uint64_t now_tsc) {
   const uint64_t place = hash(key);
   Slot slot = find(key, place);
   Slot before = kNoSlot;
-  if (const Verdict v = admit(packet, fragment, key, slot, before); !v.is_pass()) return v;
-  const Standing standing = slot == kNoSlot ? standing_of(key) : datagrams_[slot].standing;
-  if (!make_room(standing, slot)) return Verdict::drop(Drop::fragment_evicted);
-  if (slot == kNoSlot) slot = start_datagram(key, place, standing, now_tsc);
+  if (const Verdict v = admit(packet, fragment, slot, before); !v.is_pass()) return v;
+  // The last one missing frees the others.
+  if (slot == kNoSlot || !completes(datagrams_[slot], fragment)) {
+    const Standing standing = slot == kNoSlot ? standing_of(key) : datagrams_[slot].standing;
+    const Verdict v = find_room(sources_[source_place(key.source)], standing, slot);
+    if (!v.is_pass()) return v;
+    if (slot == kNoSlot) slot = start_datagram(key, place, standing, now_tsc);
+  }
   Datagram& datagram = datagrams_[slot];
   hold(datagram, packet, fragment, before);
   return datagram.held_bytes == datagram.end ? join(slot, packet) : Verdict::taken();
@@ -62,9 +66,10 @@ void Reassembler::prefetch_fragment(const Packet& packet) const {
   if (peers_ != nullptr) peers_->prefetch(peers_->hash(key.destination, key.source));
 }
 
-// Whether the fragment may be held, and behind which one; slot: its datagram, if there is one.
-Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, const Key& key,
-                           Slot slot, Slot& before) {
+// Whether the fragment fits to its datagram, and behind which other; slot: that datagram, if it is
+// here.
+Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, Slot slot,
+                           Slot& before) {
   if (slot != kNoSlot && datagrams_[slot].is_given_up()) {
     return Verdict::drop(datagrams_[slot].given_up);
   }
@@ -74,16 +79,20 @@ Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, const
   } else if (slot != kNoSlot) {
     verdict = check_place(datagrams_[slot], packet, fragment, before);
   }
-  if (!verdict.is_pass()) {
-    if (slot != kNoSlot && verdict.reason() != Drop::duplicate_fragment) {
-      give_up(datagrams_[slot], verdict.reason());
-    }
-    return verdict;
+  if (!verdict.is_pass() && slot != kNoSlot && verdict.reason() != Drop::duplicate_fragment) {
+    give_up(datagrams_[slot], verdict.reason());
   }
-  const bool too_many = sources_[source_place(key.source)] >= per_source_;
-  // The last one missing is welcome: it frees the others.
-  if (too_many && (slot == kNoSlot || !completes(datagrams_[slot], fragment))) {
+  return verdict;
+}
+
+// A source that has its share waiting makes room itself, with its oldest: were the newcomer
+// refused, who forges a UE's address could keep the UE out with a few packets a second.
+Verdict Reassembler::find_room(const Share& source, Standing standing, Slot slot) {
+  if (!make_room(source, &Datagram::in_source, per_source_, slot, Drop::fragment_source_limit)) {
     return Verdict::drop(Drop::fragment_source_limit);
+  }
+  if (!make_room(share_of(standing), &Datagram::in_standing, room_, slot, Drop::fragment_evicted)) {
+    return Verdict::drop(Drop::fragment_evicted);
   }
   return Verdict::pass();
 }
@@ -92,21 +101,22 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
                          PacketPool& datagrams, const Spd* peers, Drops& drops)
     : timeout_tsc_(config.timeout_ms * (tsc_hz / 1000)),
       per_source_(config.per_source),
-      max_pieces_(std::min<size_t>(kMaxPieces, config.fragments)),
+      room_(peers == nullptr ? config.fragments : config.fragments / 2),
+      max_pieces_(std::min<size_t>(kMaxPieces, room_)),
       max_datagram_bytes_(config.max_datagram_bytes),
       secret_{seed, mix(seed ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)},
       pool_(datagrams),
       peers_(peers),
       drops_(drops),
       counters_(drops.counters),
-      pieces_(config.fragments),
+      pieces_(config.fragments + 1),  // and the one that completes its datagram
       datagrams_(config.fragments),
       by_key_(config.fragments),
       sources_(std::bit_ceil(size_t{4} * config.fragments)) {}
 
 Reassembler::~Reassembler() {
-  for (const Ages& ages : ages_) {
-    for (Slot slot = ages.oldest; slot != kNoSlot; slot = datagrams_[slot].newer) {
+  for (const Share& share : by_standing_) {
+    for (Slot slot = share.datagrams.oldest; slot != kNoSlot; slot = datagrams_[slot].in_standing.newer) {
       release_pieces(datagrams_[slot]);
     }
   }
@@ -165,11 +175,14 @@ Slot Reassembler::start_datagram(const Key& key, uint64_t hash, Standing standin
   datagram.source = source_place(key.source);
   datagram.standing = standing;
   by_key_.insert(place_of(hash), SaIndex{slot});
-  Ages& ages = ages_of(standing);
-  datagram.older = ages.newest;
-  (ages.newest == kNoSlot ? ages.oldest : datagrams_[ages.newest].newer) = slot;
-  ages.newest = slot;
+  append(datagrams_, share_of(standing).datagrams, &Datagram::in_standing, slot);
+  append(datagrams_, sources_[datagram.source].datagrams, &Datagram::in_source, slot);
   return slot;
+}
+
+void Reassembler::count(const Datagram& datagram, int32_t held) {
+  share_of(datagram.standing).held += static_cast<uint32_t>(held);
+  sources_[datagram.source].held += static_cast<uint32_t>(held);
 }
 
 // Whether the fragment fits between those that are here; `before`: the one that it follows.
@@ -214,23 +227,16 @@ bool Reassembler::is_duplicate(const Datagram& datagram, const Piece& piece, con
                      fragment.end - fragment.start) == 0;
 }
 
-// The oldest other: of strangers first, and for a stranger of nobody else.
-Slot Reassembler::victim(Standing standing, Slot for_datagram) {
-  for (const Standing of : {Standing::stranger, standing}) {
-    const Slot oldest = ages_of(of).oldest;
-    const Slot other = oldest == for_datagram ? datagrams_[oldest].newer : oldest;
-    if (other != kNoSlot) return other;
-  }
-  return kNoSlot;
-}
-
-// For one more fragment, of this datagram or of a new one.
-bool Reassembler::make_room(Standing standing, Slot for_datagram) {
-  while (pieces_.full() || (for_datagram == kNoSlot && datagrams_.full())) {
-    const Slot slot = victim(standing, for_datagram);
-    if (slot == kNoSlot) return false;
-    drop_pieces(datagrams_[slot], Drop::fragment_evicted);
-    forget(slot);
+// For one more fragment, of this datagram or of a new one: the oldest others give way. False: there
+// is no other.
+bool Reassembler::make_room(const Share& share, SlotLink Datagram::*link, uint32_t room,
+                            Slot for_datagram, Drop reason) {
+  while (share.held >= room) {
+    const Slot oldest = share.datagrams.oldest;
+    const Slot victim = oldest == for_datagram ? (datagrams_[oldest].*link).newer : oldest;
+    if (victim == kNoSlot) return false;
+    drop_pieces(datagrams_[victim], reason);
+    forget(victim);
   }
   return true;
 }
@@ -251,7 +257,7 @@ void Reassembler::hold(Datagram& datagram, const Packet& packet, const Fragment&
   datagram.held_bytes = static_cast<uint16_t>(datagram.held_bytes + piece.end - piece.start);
   datagram.ecn = static_cast<uint8_t>(datagram.ecn | 1u << ecn_of(packet));
   ++datagram.pieces;
-  ++sources_[datagram.source];
+  count(datagram, 1);
   ++counters_.fragments_held;
 }
 
@@ -294,7 +300,7 @@ Verdict Reassembler::make_whole(const Datagram& datagram, Packet& whole) {
 void Reassembler::give_up(Datagram& datagram, Drop reason) {
   drop_pieces(datagram, reason);
   datagram.given_up = reason;
-  ++sources_[datagram.source];
+  count(datagram, 1);
 }
 
 void Reassembler::drop_pieces(Datagram& datagram, Drop reason) {
@@ -311,7 +317,7 @@ void Reassembler::release_pieces(Datagram& datagram) {
     pieces_.give_back(slot);
     slot = next;
   }
-  sources_[datagram.source] -= datagram.pieces;
+  count(datagram, -int32_t{datagram.pieces});
   counters_.fragments_held -= datagram.pieces;
   datagram.first = datagram.last = kNoSlot;
   datagram.pieces = 0;
@@ -319,19 +325,18 @@ void Reassembler::release_pieces(Datagram& datagram) {
 
 void Reassembler::forget(Slot slot) {
   const Datagram& datagram = datagrams_[slot];
-  if (datagram.is_given_up()) --sources_[datagram.source];
+  if (datagram.is_given_up()) count(datagram, -1);
   by_key_.remove(place_of(datagram.hash), SaIndex{slot});
-  Ages& ages = ages_of(datagram.standing);
-  (datagram.older == kNoSlot ? ages.oldest : datagrams_[datagram.older].newer) = datagram.newer;
-  (datagram.newer == kNoSlot ? ages.newest : datagrams_[datagram.newer].older) = datagram.older;
+  take_out(datagrams_, share_of(datagram.standing).datagrams, &Datagram::in_standing, slot);
+  take_out(datagrams_, sources_[datagram.source].datagrams, &Datagram::in_source, slot);
   datagrams_.give_back(slot);
 }
 
 // So many a poll that packets do not wait.
-void Reassembler::expire_oldest(Ages& ages, uint64_t now_tsc) {
+void Reassembler::expire_oldest(const SlotQueue& queue, uint64_t now_tsc) {
   constexpr size_t kPiecesPerPoll = 64;
-  for (size_t done = 0; done < kPiecesPerPoll && ages.oldest != kNoSlot;) {
-    const Slot slot = ages.oldest;
+  for (size_t done = 0; done < kPiecesPerPoll && queue.oldest != kNoSlot;) {
+    const Slot slot = queue.oldest;
     Datagram& datagram = datagrams_[slot];
     if (now_tsc - datagram.arrived_tsc < timeout_tsc_) return;
     done += datagram.pieces + 1u;

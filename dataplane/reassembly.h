@@ -2,8 +2,9 @@
 // Fragments become datagrams again before anything else looks at them: ESP protects whole
 // datagrams (RFC 4303 3.4.1), and a fragment hides the ports that policy asks for. One direction of
 // one worker. Memory and time are bounded: so many fragments in all and of one source, the oldest
-// datagram gives way, a stranger's before that of a UE with SAs: what anybody can forge pushes out
-// nothing of theirs. An overlap ends the datagram and what is still to come of it (RFC 5722).
+// datagram gives way; an overlap ends the datagram and what is still to come of it (RFC 5722).
+// UEs with SAs have one half of the room, strangers the other: fragments that anybody can forge,
+// from any address, push out no UE's, and forged ones of UEs no stranger's.
 // Nobody is told of what is given up (RFC 792, RFC 4443: time exceeded): the sources may be forged.
 #pragma once
 
@@ -38,8 +39,8 @@ class Reassembler {
   static constexpr size_t kMaxPieces = 64;
 
   // seed: random, so that nobody outside can choose addresses that share a place. The pool gives
-  // the whole datagrams. Who has no SA in `peers` is a stranger; nullptr: nobody is. Throws
-  // std::system_error when there is no memory.
+  // the whole datagrams. Who has no SA in `peers` is a stranger; nullptr: nobody is, and all the
+  // room is one's. Throws std::system_error when there is no memory.
   Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed, PacketPool& datagrams,
               const Spd* peers, Drops& drops);
   ~Reassembler();  // frees what it holds, uncounted: the engine stops
@@ -53,8 +54,8 @@ class Reassembler {
   // until it completes its datagram, which then takes its place, classified. Drops: bad_fragment,
   // overlapping_fragment, duplicate_fragment, too_many_fragments, fragment_source_limit,
   // datagram_too_long, no_buffer, malformed_extension_header, bad_ip_checksum, and what classify
-  // drops of the whole; fragment when that is one again; fragment_evicted: a stranger's, and all
-  // room is taken by others' than strangers. Of those held before: the same.
+  // drops of the whole; fragment when that is one again. Of those held before: the same, and
+  // fragment_evicted.
   Verdict add(Packet& packet, uint64_t now_tsc) {
     if (packet.kind != PacketKind::fragment) [[likely]]
       return Verdict::pass();
@@ -68,9 +69,9 @@ class Reassembler {
   }
   // Once a poll. Drops, as fragment_timeout, the fragments of datagrams that have waited too long.
   void expire(uint64_t now_tsc) {
-    for (Ages& ages : ages_) {
-      if (ages.oldest != kNoSlot) [[unlikely]]
-        expire_oldest(ages, now_tsc);
+    for (const Share& share : by_standing_) {
+      if (share.datagrams.oldest != kNoSlot) [[unlikely]]
+        expire_oldest(share.datagrams, now_tsc);
     }
   }
 
@@ -90,10 +91,11 @@ class Reassembler {
     Slot next;        // the next piece of its datagram, in the order of their bytes
   };
   enum class Standing : uint8_t { stranger, peer };
-  // Datagrams of one standing, in the order of their arrival.
-  struct Ages {
-    Slot oldest = kNoSlot;
-    Slot newest = kNoSlot;
+  // What one standing, or one source, has waiting: its datagrams, and how many fragments they are; a
+  // datagram that was given up counts as one.
+  struct Share {
+    SlotQueue datagrams;
+    uint32_t held;
   };
   // One that has been given up has no pieces, and what is still to come of it is dropped for the
   // same reason, until the timeout (RFC 5722).
@@ -103,8 +105,8 @@ class Reassembler {
     uint64_t hash;         // of the key
     uint32_t source;       // place in sources_
     Slot next;             // SlotArray's
-    Slot older;
-    Slot newer;
+    SlotLink in_standing;
+    SlotLink in_source;
     Slot first;
     Slot last;
     uint16_t end;  // 0: the last fragment has not come
@@ -119,8 +121,8 @@ class Reassembler {
 
   Verdict add_fragment(Packet& packet, uint64_t now_tsc);
   void prefetch_fragment(const Packet& packet) const;
-  Verdict admit(const Packet& packet, const Fragment& fragment, const Key& key, Slot slot,
-                Slot& before);
+  Verdict admit(const Packet& packet, const Fragment& fragment, Slot slot, Slot& before);
+  Verdict find_room(const Share& source, Standing standing, Slot slot);
   static Key key_of(const Packet& packet, const Fragment& fragment);
   uint64_t hash(const Key& key) const;
   static IndexTable::Key place_of(uint64_t hash) {
@@ -129,15 +131,16 @@ class Reassembler {
   uint32_t source_place(const Address& source) const;
   Slot find(const Key& key, uint64_t hash) const;
   Standing standing_of(const Key& key) const;
-  Ages& ages_of(Standing standing) { return ages_[static_cast<size_t>(standing)]; }
+  Share& share_of(Standing standing) { return by_standing_[static_cast<size_t>(standing)]; }
+  void count(const Datagram& datagram, int32_t held);
   Slot start_datagram(const Key& key, uint64_t hash, Standing standing, uint64_t now_tsc);
   Verdict check_place(const Datagram& datagram, const Packet& packet, const Fragment& fragment,
                       Slot& before) const;
   static bool completes(const Datagram& datagram, const Fragment& fragment);
   bool is_duplicate(const Datagram& datagram, const Piece& piece, const Packet& packet,
                     const Fragment& fragment) const;
-  Slot victim(Standing standing, Slot for_datagram);
-  bool make_room(Standing standing, Slot for_datagram);
+  bool make_room(const Share& share, SlotLink Datagram::*link, uint32_t room, Slot for_datagram,
+                 Drop reason);
   void hold(Datagram& datagram, const Packet& packet, const Fragment& fragment, Slot before);
   Verdict join(Slot slot, Packet& packet);
   Verdict make_whole(const Datagram& datagram, Packet& whole);
@@ -145,10 +148,11 @@ class Reassembler {
   void drop_pieces(Datagram& datagram, Drop reason);
   void release_pieces(Datagram& datagram);
   void forget(Slot slot);
-  void expire_oldest(Ages& ages, uint64_t now_tsc);
+  void expire_oldest(const SlotQueue& queue, uint64_t now_tsc);
 
   const uint64_t timeout_tsc_;
   const uint32_t per_source_;
+  const uint32_t room_;  // of one standing
   const size_t max_pieces_;
   const size_t max_datagram_bytes_;
   const std::array<uint64_t, 2> secret_;
@@ -159,10 +163,9 @@ class Reassembler {
   SlotArray<Piece> pieces_;
   SlotArray<Datagram> datagrams_;
   IndexTable by_key_;
-  // Fragments held, and datagrams given up, of the sources that share a place: two of them that do
-  // bound each other.
-  LargeArray<uint32_t> sources_;
-  std::array<Ages, 2> ages_;  // by Standing
+  // Sources that share a place bound each other.
+  LargeArray<Share> sources_;
+  std::array<Share, 2> by_standing_{};
 };
 
 }  // namespace gmesp

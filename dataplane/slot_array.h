@@ -41,4 +41,27 @@ class SlotArray {
   Slot free_ = kNoSlot;  // the first of those that were given back
 };
 
+// Elements of a SlotArray in the order in which they came, linked by a member that is this queue's.
+struct SlotLink {
+  Slot older;
+  Slot newer;
+};
+struct SlotQueue {
+  Slot oldest;
+  Slot newest;
+};
+
+template <typename T>
+void append(SlotArray<T>& slots, SlotQueue& queue, SlotLink T::*link, Slot slot) {
+  (slots[slot].*link) = {queue.newest, kNoSlot};
+  (queue.newest == kNoSlot ? queue.oldest : (slots[queue.newest].*link).newer) = slot;
+  queue.newest = slot;
+}
+template <typename T>
+void take_out(SlotArray<T>& slots, SlotQueue& queue, SlotLink T::*link, Slot slot) {
+  const SlotLink at = slots[slot].*link;
+  (at.older == kNoSlot ? queue.oldest : (slots[at.older].*link).newer) = at.newer;
+  (at.newer == kNoSlot ? queue.newest : (slots[at.newer].*link).older) = at.older;
+}
+
 }  // namespace gmesp

@@ -262,6 +262,7 @@ size_t Worker::serve_steered(uint64_t now_tsc) {
   outbound_.run_owned(outbound, now_tsc);
   finish(outbound, outbound_.oversize(), SteerTo::access_transmit, SteerTo::host_transmit);
   for (const SteerTo to : {SteerTo::host_transmit, SteerTo::access_transmit}) {
+    drops_.enter(to == SteerTo::host_transmit ? Direction::in : Direction::out, now_tsc);
     transmit(steered_[static_cast<size_t>(to)], to);
   }
   return received;

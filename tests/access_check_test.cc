@@ -197,8 +197,8 @@ TEST(AccessCheck, NobodyIsReachedByASourceRoute) {
   };
   for (const PacketBuilder& packet :
        {routed4(131, 4), routed4(137, 4), routed4(131, 4, {1, 1, 1, 1}),
-        routed4(137, 4, {148, 4, 0, 0}), from(kUe6).routing().udp(1, 5060),
-        from(kUe6).hop_by_hop().destination_options().routing(8).tcp(1, 5060)}) {
+        routed4(137, 4, {148, 4, 0, 0}), from(kUe6).routing(24, 1).udp(1, 5060),
+        from(kUe6).hop_by_hop().destination_options().routing(8, 1).tcp(1, 5060)}) {
     EXPECT_EQ(lab.in(packet), dropped(Drop::unreachable_host));
     EXPECT_EQ(open.in(packet), passed(packet)) << "every host may be reached";
   }
@@ -209,8 +209,7 @@ TEST(AccessCheck, NobodyIsReachedByASourceRoute) {
         from(kUe4).ip_options({0, 131, 3, 3}).udp(1, 5060)}) {
     EXPECT_EQ(lab.in(packet), passed(packet));
   }
-  Frame used_up = from(kUe6).routing(8).udp(1, 5060).frame();
-  used_up[sizeof(EthernetHeader) + sizeof(Ipv6Header) + 3] = 0;
+  const PacketBuilder used_up = from(kUe6).routing(8, 0).udp(1, 5060);
   EXPECT_EQ(lab.in(used_up), passed(used_up));
 }
 

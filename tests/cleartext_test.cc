@@ -282,5 +282,25 @@ TEST(Cleartext, NeverComesInFromAnOwnAddress) {
   EXPECT_EQ(lab.in(neighbour), passed(neighbour));
 }
 
+// RFC 4301 5.2: an SA that leaves ports open protects more than the protected ports.
+TEST(Cleartext, NeverComesInWhereAnSaProtectsTheAnswer) {
+  PathLab lab;
+  const PacketBuilder from_ue = PacketBuilder().ip(kUe6, kPcscf6);
+  const PacketBuilder any_ports = PacketBuilder(from_ue).udp(1, 2);
+  const PacketBuilder tcp = PacketBuilder(from_ue).tcp(1, 2);
+  EXPECT_EQ(lab.in(any_ports), passed(any_ports));
+  TestSa sa{Suite::sha1_aes_cbc, 0x1000, {kPcscf6, kUe6}};
+  sa.selector.protocol = Protocol::udp;
+  const SaIndex index = lab.install_out(sa);
+  EXPECT_EQ(lab.in(any_ports), dropped(Drop::cleartext_on_protected_port));
+  EXPECT_EQ(lab.in(tcp), passed(tcp)) << "another protocol";
+  const PacketBuilder ping = PacketBuilder(from_ue).icmp(128);
+  const PacketBuilder neighbour = PacketBuilder().ip(kUe4, kPcscf4).udp(1, 2);
+  EXPECT_EQ(lab.in(ping), passed(ping));
+  EXPECT_EQ(lab.in(neighbour), passed(neighbour)) << "another pair";
+  lab.spd.remove(index);
+  EXPECT_EQ(lab.in(any_ports), passed(any_ports));
+}
+
 }  // namespace
 }  // namespace gmesp

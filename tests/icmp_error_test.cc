@@ -128,14 +128,29 @@ TEST(IcmpError, NeverGoesOutAsAnIpv6Redirect) {
   }
 }
 
-// From outside they are the rules' business: they carry nothing that the sender did not have.
-TEST(IcmpError, FromTheAccessSideIsLeftToTheRules) {
+// Nobody outside can have seen a protected packet in clear: who quotes one has made it up, to have
+// the host send less (RFC 1191 8) or give up (RFC 5927).
+TEST(IcmpError, FromTheAccessSideQuotesNoProtectedPacket) {
   PathLab lab;
-  const PacketBuilder error =
-      PacketBuilder()
-          .ip(kUe6, kPcscf6)
-          .icmp(1, PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort).ip_packet());
-  EXPECT_EQ(lab.in(error), passed(error));
+  const auto error = [](uint16_t from_port, uint16_t to_port) {
+    return PacketBuilder()
+        .ip(kUe6, kPcscf6)
+        .icmp(2, PacketBuilder().ip(kPcscf6, kUe6).udp(from_port, to_port).ip_packet());
+  };
+  EXPECT_EQ(lab.in(error(kPcscfPort, kUePort)), dropped(Drop::icmp_quotes_protected));
+  EXPECT_EQ(lab.in(error(5060, kUePort)), passed(error(5060, kUePort)));
+  lab.install_out({Suite::sha1_aes_cbc, 0x1000, {kPcscf6, kUe6, Selector::kAnyPort, 7000}});
+  EXPECT_EQ(lab.in(error(5060, 7000)), dropped(Drop::icmp_quotes_protected)) << "an SA's";
+}
+
+// What cannot be read is the rules' business there: it carries nothing that its sender did not have.
+TEST(IcmpError, FromTheAccessSideIsLeftToTheRulesOtherwise) {
+  PathLab lab;
+  for (const Bytes& quote :
+       {Bytes{}, Bytes(80, 0), PacketBuilder().ip(kPcscf6, kUe6).fragment_header().ip_packet()}) {
+    const PacketBuilder error = PacketBuilder().ip(kUe6, kPcscf6).icmp(1, quote);
+    EXPECT_EQ(lab.in(error), passed(error));
+  }
 }
 
 }  // namespace

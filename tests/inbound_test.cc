@@ -137,7 +137,7 @@ TEST(Inbound, AFloodOfForgedFragmentsPushesOutNoUeWithSas) {
   lab.install_out(sa_for(kPcscf6, kUe6));
   const PacketBuilder packet = request().payload(1000);
   const auto pieces = Fragmenter(PacketBuilder(packet).esp(sa, 1)).pieces(512);
-  const PacketBuilder initial = request(kUe4, kPcscf4).udp(kUePort, 5060).payload(1000);
+  const PacketBuilder initial = request(kUe4, kPcscf4).udp(kUePort, 5060).payload(1400);
   const auto strangers = Fragmenter(initial).pieces(512);
   EXPECT_EQ(lab.in({pieces[0], pieces[1], strangers[0], strangers[1]}), Outcome{});
   for (uint32_t number = 0; number < 1000; ++number) {
@@ -146,9 +146,27 @@ TEST(Inbound, AFloodOfForgedFragmentsPushesOutNoUeWithSas) {
     std::memcpy(&forged.bytes[5], &number, 3);
     lab.in(Fragmenter(request(forged, kPcscf6).payload(1000)).fragment({0, 512}));
   }
-  EXPECT_EQ(lab.counters[Drop::fragment_evicted], 1000u + 4 - 128);
+  EXPECT_EQ(lab.counters[Drop::fragment_evicted], 1000u + 2 - 64);
   EXPECT_EQ(lab.in(pieces[2]), passed(packet));
-  EXPECT_EQ(lab.in(strangers[2]), Outcome{}) << "the others of it have gone";
+  EXPECT_EQ(lab.in(strangers[2]), dropped(Drop::fragment_evicted)) << "its others have gone";
+}
+
+// RFC 8200 4.4, RFC 791 3.1: what is to be sent on from here has not reached its end, whatever SA it
+// has; nobody signed the header that says so.
+TEST(Inbound, TakesNoEspOffThatIsRoutedThroughUs) {
+  PathLab lab;
+  const TestSa sa6 = sa_for(kUe6, kPcscf6);
+  const TestSa sa4{Suite::sha1_aes_cbc, 0x20000, {kUe4, kPcscf4}};
+  const SaIndex index = lab.install_in(sa6);
+  lab.install_in(sa4);
+  const auto routed4 = [](uint8_t pointer) {
+    return request(kUe4, kPcscf4).ip_options({131, 7, pointer, 10, 1, 2, 3, 0});
+  };
+  EXPECT_EQ(lab.in(routed4(4).esp(sa4, 1)), dropped(Drop::unreachable_host));
+  EXPECT_EQ(lab.in(routed4(8).esp(sa4, 1)), passed(routed4(8)));
+  EXPECT_EQ(lab.in(request().routing(24, 1).esp(sa6, 1)), dropped(Drop::unreachable_host));
+  EXPECT_EQ(lab.sad.sas()[index].window.highest(), SequenceNumber{0});
+  EXPECT_EQ(lab.in(request().routing().esp(sa6, 1)), passed(request().routing())) << "used up";
 }
 
 // RFC 4303 3.4.4.1: one bit wrong in any fragment is the ICV's to find.

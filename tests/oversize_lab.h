@@ -13,9 +13,10 @@ namespace gmesp {
 constexpr uint64_t kHz = 1'000'000'000;
 
 struct OversizeLab {
-  explicit OversizeLab(size_t frames = 2000, uint64_t seed = 42)
+  explicit OversizeLab(size_t frames = 2000, uint64_t seed = 42,
+                       Oversize::Identify identify = Oversize::Identify::protected_ones)
       : pools({"datagrams", 8, PacketPool::kMaxBytes}, {"frames", frames, 9700}),
-        oversize(pools, kHz, seed, drops) {}
+        oversize(pools, identify, kHz, seed, drops) {}
   ~OversizeLab() { EXPECT_EQ(live_packets(), 0u); }
 
   // What becomes of one frame behind ESP; nothing: it was dropped.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "tests/fragments.h"
 #include "tests/oversize_lab.h"
 
 namespace gmesp {
@@ -252,6 +253,34 @@ TEST(Oversize, FragmentsCleartextThatMayBe) {
   EXPECT_EQ(reassembled(frames, 1500), without_fragment_fields(frame));
   EXPECT_EQ(FragmentView(frames[0]).identification, 0x1234u);
   EXPECT_TRUE(lab.take_answers().empty());
+}
+
+// Where datagrams out of ESP have the same addresses, nobody chooses one of theirs.
+TEST(Oversize, IdentifiesCleartextItselfBesideProtectedDatagrams) {
+  OversizeLab lab(2000, 42, Oversize::Identify::all);
+  const Frame frame = ipv4_packet().fragment_bits(0).udp(5060, 5060).payload(3000).frame();
+  const std::vector<Frame> first = lab.fit_cleartext(frame, 1500);
+  const std::vector<Frame> second = lab.fit_cleartext(frame, 1500);
+  EXPECT_EQ(reassembled(first, 1500), without_fragment_fields(frame));
+  const uint32_t number = FragmentView(first[0]).identification;
+  EXPECT_NE(number, FragmentView(second[0]).identification);
+  EXPECT_NE(number, 0x1234u);
+}
+
+// RFC 8201: a path may take less than our link; the host has cut for it, and cannot be told more.
+TEST(Oversize, CutsIpv6CleartextForTheLeastMtuThatItsHostCut) {
+  PathLab lab;
+  const auto whole = [](size_t ip_bytes) {
+    return ipv6_packet().udp(5060, 5060).payload(ip_bytes - 48);
+  };
+  const Frame longer = whole(1400).frame();
+  const Outcome outcome = lab.out(Fragmenter(whole(1400)).pieces(1232));
+  EXPECT_EQ(outcome.frames.size(), 2u);
+  EXPECT_EQ(reassembled(outcome.frames, 1280), without_fragment_fields(longer));
+  EXPECT_EQ(lab.out(whole(1400)), passed(whole(1400))) << "never cut";
+  EXPECT_EQ(lab.out(Fragmenter(whole(1280)).pieces(800)), passed(whole(1280)));
+  const auto whole4 = ipv4_packet().fragment_bits(0).udp(5060, 5060).payload(1400);
+  EXPECT_EQ(lab.out(Fragmenter(whole4).pieces(800)), passed(whole4)) << "routers may cut it";
 }
 
 // What came in fragments goes on in fragments: its sender has done what it could.

@@ -104,7 +104,11 @@ class PacketBuilder {
     return *this;
   }
   PacketBuilder& hop_by_hop(size_t bytes = 8) { return extension(Protocol::hop_by_hop, bytes); }
-  PacketBuilder& routing(size_t bytes = 24) { return extension(Protocol::routing, bytes); }
+  PacketBuilder& routing(size_t bytes = 24, uint8_t segments_left = 0) {
+    extension(Protocol::routing, bytes);
+    (inside_ ? inner_ : outer_).back().second[3] = segments_left;
+    return *this;
+  }
   PacketBuilder& destination_options(size_t bytes = 8) {
     return extension(Protocol::destination_options, bytes);
   }

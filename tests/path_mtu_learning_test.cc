@@ -196,6 +196,20 @@ TEST(PathMtuLearning, NeedsALiveSaAndANumberJustUsed) {
   });
 }
 
+// PRV-21: what comes from the access side in our own name comes from a liar.
+TEST(PathMtuLearning, BelievesNobodyWhoHasOurAddress) {
+  for_each_family([](const Family& family) {
+    Learner lab(family);
+    Policy policy = open_policy();
+    policy.own_prefixes = {*parse_prefix(to_string(family.router))};
+    lab.use(policy);
+    EXPECT_EQ(lab.in(lab.error(1400, lab.sent())), dropped(Drop::spoofed_source));
+    EXPECT_EQ(lab.path_mtu(), 0);
+    policy.own_prefixes = {*parse_prefix(to_string(family.pcscf))};
+    EXPECT_EQ(lab.learned(1400), 1400);
+  });
+}
+
 TEST(PathMtuLearning, NeedsARightChecksum) {
   for_each_family([](const Family& family) {
     Learner lab(family);
@@ -299,7 +313,7 @@ TEST(PathMtuLearning, OtherErrorsAboutEspEndHereAndTeachNothing) {
     const PacketBuilder echo =
         PacketBuilder().ip(family.router, family.pcscf).icmp(family.v4() ? 8 : 128, quoted);
     EXPECT_EQ(lab.in(echo), passed(echo));
-    const PacketBuilder about_udp = lab.error(1400, lab.plain().payload(1400).ip_packet());
+    const PacketBuilder about_udp = lab.error(1400, lab.plain().udp(5060, 1).payload(9).ip_packet());
     EXPECT_EQ(lab.in(about_udp), passed(about_udp));
   });
 }

@@ -126,12 +126,25 @@ TEST(PolicyConfig, AnOpenAccessSideIsWarnedOf) {
   EXPECT_TRUE(open[0].starts_with("1:1: warning: [policy] own_prefixes is empty:")) << open[0];
   EXPECT_TRUE(open[1].starts_with("1:1: warning: [policy] reachable is empty:")) << open[1];
   EXPECT_TRUE(warnings_of(kQuiet).empty());
+  const auto all = warnings_of(kLeast + "[policy]\nown_prefixes = ['192.0.2.1']\nreachable = []\n");
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_TRUE(all[0].starts_with("8:13: warning: [policy] reachable is empty:")) << all[0];
   const auto other = warnings_of(
       kLeast +
       "[policy]\nown_prefixes = ['192.0.2.0/24']\nreachable = ['192.0.2.1', '10.1.1.1']\n");
   ASSERT_EQ(other.size(), 1u);
   EXPECT_TRUE(other[0].starts_with("8:13: warning: [policy] reachable has addresses that are not"))
       << other[0];
+}
+
+// PRV-20: what is behind the host port is not there for phones, unless somebody says so.
+TEST(PolicyConfig, OnlyOwnHostsAreReachableUnlessSaidOtherwise) {
+  const std::string own = "[policy]\nown_prefixes = ['192.0.2.0/24', '2001:db8::/32']\n";
+  const Policy policy = read_text(kLeast + own).policy;
+  ASSERT_EQ(policy.reachable.size(), 2u);
+  EXPECT_EQ(to_string(policy.reachable[1]), "2001:db8::/32");
+  EXPECT_TRUE(warnings_of(kLeast + own).empty());
+  EXPECT_TRUE(read_text(kLeast + own + "reachable = []\n").policy.reachable.empty());
 }
 
 TEST(PolicyConfig, ARuleThatNeverMatchesIsWarnedOfWithItsPlace) {

@@ -63,33 +63,35 @@ TEST(ReassemblyBounds, TheOldestDatagramGivesWay) {
   EXPECT_EQ(lab.add(datagram.fragments({32}, 4)[1]), passed(datagram.whole()));
 }
 
-// What anybody can forge, from any number of addresses, pushes out nothing of a UE with SAs.
-TEST(ReassemblyBounds, StrangersGiveWayBeforeUesWithSas) {
+// Half of the room is for UEs with SAs, half for strangers: who forges addresses, of whichever, pushes
+// out nothing of the others.
+TEST(ReassemblyBounds, StrangersAndUesWithSasTakeNoRoomFromEachOther) {
   ReassemblyConfig config;
-  config.fragments = 4;
+  config.fragments = 8;
   const auto spd = peers({kUe6, kUe4});
   ReassemblyLab lab(config, 8, spd.get());
   const Fragmenter ue(v6()), ue4(v4());
   const Fragmenter stranger(v6().ip(parse_address("2001:db8:bad::1").value(), kPcscf6));
   const Fragmenter elsewhere(v6().ip(kUe6, parse_address("2001:db8:ffff::2").value()));
-  EXPECT_EQ(lab.add(ue4.fragment({0, 32, true, 1})), kHeld);
-  EXPECT_EQ(lab.add(ue.fragment({0, 32, true, 1})), kHeld);
-  for (uint32_t id = 1; id <= 2; ++id) {
+  for (const Fragmenter* of : {&ue4, &ue}) {
+    for (const uint32_t id : {1u, 2u}) EXPECT_EQ(lab.add(of->fragment({0, 32, true, id})), kHeld);
+  }
+  for (uint32_t id = 1; id <= 4; ++id) {
     EXPECT_EQ(lab.add(stranger.fragment({0, 32, true, id})), kHeld);
   }
-  for (uint32_t id = 3; id < 100; ++id) {
+  for (uint32_t id = 5; id < 100; ++id) {
     EXPECT_EQ(lab.add((id % 2 ? stranger : elsewhere).fragment({0, 32, true, id})),
               dropped(Drop::fragment_evicted))
-        << "an older stranger, whatever is older still";
+        << "the oldest stranger, whoever is older still";
   }
-  EXPECT_EQ(lab.add(ue.fragment({32, 64, true, 1})), dropped(Drop::fragment_evicted));
-  EXPECT_EQ(lab.add(ue4.fragment({32, 64, true, 1})), dropped(Drop::fragment_evicted));
-  EXPECT_EQ(lab.add(stranger.fragment({0, 32, true, 100})), dropped(Drop::fragment_evicted))
-      << "no stranger is left: the newcomer";
-  EXPECT_EQ(lab.add(ue.fragment({0, 32, true, 2})), dropped(Drop::fragment_evicted, 2))
-      << "among UEs with SAs the oldest";
+  EXPECT_EQ(lab.add(ue.fragment({32, 64, true, 1})), dropped(Drop::fragment_evicted))
+      << "the oldest UE with SAs, however many strangers there are";
   EXPECT_EQ(lab.add(ue.fragments({32, 64}, 1)[2]), passed(ue.whole()));
-  EXPECT_EQ(lab.add(stranger.fragment({0, 32, true, 101})), kHeld);
+  for (const uint32_t id : {3u, 4u}) EXPECT_EQ(lab.add(ue.fragment({0, 32, true, id})), kHeld);
+  for (uint32_t id = 5; id < 100; ++id) {
+    EXPECT_EQ(lab.add(ue.fragment({0, 32, true, id})), dropped(Drop::fragment_evicted));
+  }
+  EXPECT_EQ(lab.add(stranger.fragments({32}, 99)[1]), passed(stranger.whole()));
 }
 
 // All time out alike.
@@ -139,16 +141,40 @@ TEST(ReassemblyBounds, OneSourceHasItsShareAndNoMore) {
     EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, id})), kHeld);
   }
   EXPECT_EQ(lab.add(beside.fragment({0, 64, true, 1})), kHeld);
-  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 4})), dropped(Drop::fragment_source_limit));
-  EXPECT_EQ(lab.add(datagram.fragment({64, 72, true, 1})), dropped(Drop::fragment_source_limit));
-  EXPECT_EQ(lab.add(beside.fragment({0, 64, true, 2})), dropped(Drop::fragment_source_limit));
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 4})), dropped(Drop::fragment_source_limit))
+      << "its oldest, 1";
+  EXPECT_EQ(lab.add(datagram.fragment({64, 72, true, 2})), dropped(Drop::fragment_source_limit))
+      << "its oldest other, 3";
+  EXPECT_EQ(lab.add(beside.fragment({0, 64, true, 2})), dropped(Drop::fragment_source_limit, 2));
   EXPECT_EQ(lab.add(other.fragment({0, 64, true, 1})), kHeld) << "not another's";
-  EXPECT_EQ(lab.add(datagram.fragments({64}, 1)[1]), passed(datagram.whole()))
-      << "what completes a datagram is welcome";
-  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 5})), kHeld);
-  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 6})), dropped(Drop::fragment_source_limit));
-  EXPECT_EQ(lab.wait(5'000'000), dropped(Drop::fragment_timeout, 5));
-  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 6})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragments({64}, 4)[1]), passed(datagram.whole()));
+  for (const uint32_t id : {5u, 6u}) {
+    EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, id})), kHeld);
+  }
+  EXPECT_EQ(lab.add(beside.fragments({64}, 2)[1]), passed(beside.whole()))
+      << "what completes a datagram needs no room";
+  EXPECT_EQ(lab.wait(5'000'000), dropped(Drop::fragment_timeout, 4));
+}
+
+// What arrives together gets through, however many fragments are forged in a UE's name.
+TEST(ReassemblyBounds, AFloodInASourcesNameDoesNotKeepItOut) {
+  ReassemblyConfig config;
+  config.per_source = 4;
+  ReassemblyLab lab(config);
+  const Fragmenter datagram(v6());
+  for (uint32_t id = 1000; id < 1100; ++id) lab.add(datagram.fragment({64, 72, true, id}));
+  EXPECT_EQ(lab.counters[Drop::fragment_source_limit], 96u);
+  EXPECT_EQ(lab.add(datagram.fragments({64}, 1)),
+            (Outcome{{datagram.whole()}, {{Drop::fragment_source_limit, 1}}}));
+}
+
+TEST(ReassemblyBounds, ADatagramInMorePiecesThanASourceMayHaveIsNotJoined) {
+  ReassemblyConfig config;
+  config.per_source = 2;
+  ReassemblyLab lab(config);
+  const Fragmenter datagram(v6());
+  EXPECT_EQ(lab.add(datagram.fragments({32, 64, 72})), dropped(Drop::fragment_source_limit, 2))
+      << "the third of four, and the last, which completes nothing";
 }
 
 TEST(ReassemblyBounds, DatagramsGivenUpCountForTheirSource) {
@@ -161,9 +187,11 @@ TEST(ReassemblyBounds, DatagramsGivenUpCountForTheirSource) {
         lab.add({datagram.fragment({16, 32, true, id}), datagram.fragment({24, 40, true, id})}),
         dropped(Drop::overlapping_fragment, 2));
   }
-  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 3})), dropped(Drop::fragment_source_limit));
-  EXPECT_EQ(lab.wait(5'000'000), kHeld);
-  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 3})), kHeld);
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 3})), kHeld) << "1 is forgotten for it";
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 2})), dropped(Drop::overlapping_fragment));
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 1})), kHeld) << "and now 2";
+  EXPECT_EQ(lab.add(datagram.fragment({0, 64, true, 4})), dropped(Drop::fragment_source_limit))
+      << "3";
 }
 
 TEST(ReassemblyBounds, WhatIsHeldAtTheEndIsFreed) {

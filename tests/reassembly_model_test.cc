@@ -17,6 +17,7 @@ constexpr size_t kUnits = 12;  // of 8 bytes, in a datagram
 constexpr size_t kSources = 4;
 constexpr size_t kStrangers = 2;  // of them, the first ones; the others have SAs
 constexpr uint32_t kIdentifications = 3;
+constexpr size_t kRoom = 6;  // of strangers, and of the others
 
 struct Step {
   size_t source = 0;
@@ -36,8 +37,8 @@ void showValue(const Step& step, std::ostream& stream) {
 
 ReassemblyConfig small() {
   ReassemblyConfig config;
-  config.fragments = 10;
-  config.per_source = 6;
+  config.fragments = 12;
+  config.per_source = 4;
   config.timeout_ms = 1;
   return config;
 }
@@ -68,13 +69,9 @@ struct Model {
   std::list<Datagram> datagrams;  // oldest first
   std::map<Drop, uint64_t> drops;
 
-  size_t held(std::optional<size_t> source = {}) const {
+  size_t held() const {
     size_t count = 0;
-    for (const Datagram& datagram : datagrams) {
-      if (!source || datagram.source == *source) {
-        count += datagram.pieces.size() + (source && datagram.given_up ? 1 : 0);
-      }
-    }
+    for (const Datagram& datagram : datagrams) count += datagram.pieces.size();
     return count;
   }
   void drop(Drop reason, size_t count = 1) {
@@ -102,13 +99,28 @@ struct Model {
       const bool end_before = !piece.more && other.first >= piece.end;
       if (behind_end || two_ends || end_before) return Drop::bad_fragment;
     }
-    if (datagram.pieces.size() == small().fragments) return Drop::too_many_fragments;
+    if (datagram.pieces.size() == kRoom) return Drop::too_many_fragments;
     return {};
   }
-  Place oldest_but(Place other, bool stranger) {
-    Place at = datagrams.begin();
-    while (at != datagrams.end() && (at == other || (at->source < kStrangers) != stranger)) ++at;
-    return at;
+  // Of those that it counts, the oldest give way, but never `at`.
+  template <typename Counts>
+  bool make_room(Counts&& counts, size_t room, Place at, Drop reason) {
+    for (;;) {
+      size_t load = 0;
+      Place victim = datagrams.end();
+      for (Place of = datagrams.begin(); of != datagrams.end(); ++of) {
+        if (!counts(*of)) continue;
+        load += of->given_up ? 1 : of->pieces.size();
+        if (of != at && victim == datagrams.end()) victim = of;
+      }
+      if (load < room) return true;
+      if (victim == datagrams.end()) {
+        drop(reason);
+        return false;
+      }
+      drop(reason, victim->pieces.size());
+      datagrams.erase(victim);
+    }
   }
   // The pieces, when they are a whole datagram.
   std::vector<Piece> add(const Step& step, uint64_t now_us) {
@@ -133,20 +145,13 @@ struct Model {
     Datagram with =
         at == datagrams.end() ? Datagram{step.source, step.identification, now_us, {}, {}} : *at;
     with.pieces.push_back(piece);
-    if (held(step.source) >= small().per_source && !with.complete()) {
-      drop(Drop::fragment_source_limit);
-      return {};
-    }
-    while (held() >= small().fragments ||
-           (at == datagrams.end() && datagrams.size() >= small().fragments)) {
-      Place victim = oldest_but(at, true);
-      if (victim == datagrams.end() && step.source >= kStrangers) victim = oldest_but(at, false);
-      if (victim == datagrams.end()) {
-        drop(Drop::fragment_evicted);
-        return {};
-      }
-      drop(Drop::fragment_evicted, victim->pieces.size());
-      datagrams.erase(victim);
+    if (!with.complete()) {
+      const auto of_source = [&](const Datagram& of) { return of.source == step.source; };
+      const auto alike = [&](const Datagram& of) {
+        return (of.source < kStrangers) == (step.source < kStrangers);
+      };
+      if (!make_room(of_source, small().per_source, at, Drop::fragment_source_limit)) return {};
+      if (!make_room(alike, kRoom, at, Drop::fragment_evicted)) return {};
     }
     if (at == datagrams.end()) at = datagrams.insert(datagrams.end(), with);
     *at = with;

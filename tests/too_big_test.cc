@@ -91,6 +91,16 @@ TEST(TooBig, NeverAnswersErrorsNorWhatIsNotBetweenTwoHosts) {
   }
 }
 
+// RFC 1122 3.2.1.2: it may be another's address that is wrong.
+TEST(TooBig, AnswersNothingWhoseHeaderChecksumIsWrong) {
+  OversizeLab lab;
+  Frame frame = ipv4_packet().udp(1, 2).payload(1500).frame();
+  frame[sizeof(EthernetHeader) + offsetof(Ipv4Header, time_to_live)] ^= 1;
+  EXPECT_EQ(lab.fit_cleartext(frame, 1500).size(), 0u);
+  EXPECT_EQ(lab.counters[Drop::bad_ip_checksum], 1u);
+  EXPECT_TRUE(lab.take_answers().empty());
+}
+
 TEST(TooBig, BoundsTheRateOfAnswers) {
   OversizeLab lab;
   const Frame frame = ipv6_packet().udp(1, 2).payload(1500).frame();
