@@ -1,55 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Floods of hostile packets among good ones (LESSONS 4, DESIGN 7): below capacity not one good
 // packet is lost, nothing is allocated, nothing is written, and the counters say what happened.
-// glibc only, as apart_test.cc; not for sanitizers.
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
 
+#include "tests/allocations.h"
+#include "tests/fragments.h"
 #include "tests/worker_lab.h"
-
-extern "C" {
-void* __libc_malloc(size_t bytes);
-void* __libc_calloc(size_t count, size_t bytes);
-void* __libc_realloc(void* block, size_t bytes);
-void* __libc_memalign(size_t alignment, size_t bytes);
-}
-
-namespace gmesp {
-namespace {
-
-bool counting = false;
-size_t allocations = 0;
-void* counted(void* block) {
-  if (counting && !inside_fake_port()) ++allocations;
-  return block;
-}
-
-}  // namespace
-}  // namespace gmesp
-
-extern "C" {
-void* malloc(size_t bytes) { return gmesp::counted(__libc_malloc(bytes)); }
-void* calloc(size_t count, size_t bytes) { return gmesp::counted(__libc_calloc(count, bytes)); }
-void* realloc(void* block, size_t bytes) { return gmesp::counted(__libc_realloc(block, bytes)); }
-void* memalign(size_t alignment, size_t bytes) {
-  return gmesp::counted(__libc_memalign(alignment, bytes));
-}
-void* aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
-int posix_memalign(void** block, size_t alignment, size_t bytes) {
-  *block = memalign(alignment, bytes);
-  return *block == nullptr ? 12 : 0;  // ENOMEM
-}
-}
 
 namespace gmesp {
 namespace {
 
 constexpr uint32_t kUes = 16;
 constexpr uint16_t kSipPort = 5060;
+constexpr uint32_t kFragments = 64;  // held at a time: a third of a round's hostile ones
 
 // What the process writes to its standard streams meanwhile.
 class Written {
@@ -152,16 +119,27 @@ const Flood kFloods[] = {
        frame.resize(number % 54);
        return frame;
      }},
-    {"fragments", Drop::kCount,
+    // First ones that nothing follows.
+    {"ipv4_fragments", Drop::kCount,
      [](uint32_t number, const Ue&) {
        Address v4 = kUe4;
        for (size_t i = 0; i < 3; ++i) v4.bytes[13 + i] = static_cast<uint8_t>(number >> 8 * i);
-       // Whole datagrams that a last fragment makes too short for ESP, or never whole ones.
        return PacketBuilder()
            .ip(v4, kPcscf4)
            .fragment_bits(0x2000)
            .content(Protocol::esp, Bytes(8 * 4, 0))
            .frame();
+     }},
+    // First ones and middle ones, each of a datagram of its own.
+    {"ipv6_fragments", Drop::kCount,
+     [](uint32_t number, const Ue&) {
+       const size_t start = number % 2 * 64;
+       return Fragmenter(from_stranger(number).payload(200)).fragment({start, start + 64});
+     }},
+    {"overlapping_fragments", Drop::overlapping_fragment,
+     [](uint32_t number, const Ue&) {
+       const size_t start = number % 2 * 56;
+       return Fragmenter(from_stranger(number / 2).payload(200)).fragment({start, start + 64});
      }},
     {"cleartext_to_a_protected_port", Drop::cleartext_on_protected_port,
      [](uint32_t number, const Ue&) {
@@ -195,7 +173,7 @@ TEST(FloodsLab, SeesAllocationsAndOutput) {
   counting = true;
   std::free(std::malloc(100));
   counting = false;
-  EXPECT_EQ(allocations, 1u);
+  EXPECT_EQ(allocations, kCountsAllocations ? 1u : 0u);
   Written streams;
   EXPECT_EQ(write(2, "line\n", 5), 5);
   EXPECT_EQ(streams.end(), 5);
@@ -217,22 +195,42 @@ class Floods : public testing::TestWithParam<Flood> {
     WorkerLab::Shape shape;
     shape.policy = strict_policy();
     shape.audit = {kAuditableReasons, 100'000};  // more than the ring holds, and nobody empties it
+    shape.path.reassembly.fragments = kFragments;
     return shape;
   }
-  // A good packet of every UE in and out, `hostile` packets among them.
+  // A good packet of every UE in and out, `hostile` packets among them. A request in fragments has
+  // them all between its halves.
   void feed(uint32_t number, uint32_t hostile) {
+    for (uint32_t of = 0; of < kUes; ++of) {
+      if (in_fragments(number, of)) lab_.access.feed(0, halves(number, of)[0]);
+    }
     for (uint32_t i = 0; i < hostile; ++i) {
       const uint32_t of = i % kUes;
       lab_.access.feed(0, GetParam().frame(hostile_++, ues_[of]));
       if (i < kUes) feed_good(number, i);
     }
     for (uint32_t i = hostile; i < kUes; ++i) feed_good(number, i);
+    for (uint32_t of = 0; of < kUes; ++of) {
+      if (!in_fragments(number, of)) continue;
+      lab_.access.feed(0, halves(number, of)[1]);
+      expected_.push_back(ues_[of].request(number).frame());
+    }
   }
   void feed_good(uint32_t number, uint32_t of) {
     const Ue& from = ues_[of];
-    lab_.access.feed(0, from.request(number).esp(from.in, number).frame());
     lab_.host.feed(0, from.answer(number).frame());
+    if (in_fragments(number, of)) return;
+    lab_.access.feed(0, protected_request(number, of).frame());
     expected_.push_back(from.request(number).frame());
+  }
+  PacketBuilder protected_request(uint32_t number, uint32_t of) const {
+    return ues_[of].request(number).esp(ues_[of].in, number);
+  }
+  // Every fourth, of each UE in its turn.
+  static bool in_fragments(uint32_t number, uint32_t of) { return (number + of) % 4 == 0; }
+  std::vector<Frame> halves(uint32_t number, uint32_t of) const {
+    const Fragmenter whole(protected_request(number, of));
+    return whole.fragments({whole.bytes() / 16 * 8});
   }
   void serve() ON(worker_thread) {
     counting = true;
@@ -270,6 +268,7 @@ TEST_P(Floods, CostGoodPacketsNothing) {
   EXPECT_EQ(written, 0) << "a line of log for a hostile packet";
   const Counters counters = lab_.counters(0);
   EXPECT_EQ(counters.protected_in - good_before, uint64_t{kRounds} * kUes);
+  EXPECT_EQ(counters.datagrams_joined, (kRounds + 1) * kUes / 4);
   EXPECT_EQ(counters.dropped() + counters.fragments_held, kRounds * kHostile);
   if (GetParam().drop == Drop::kCount) return;
   EXPECT_EQ(counters[GetParam().drop], kRounds * kHostile);
