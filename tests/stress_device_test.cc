@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dataplane/dpdk/port.h"
@@ -225,6 +226,45 @@ TEST(StressDevice, EveryBufferOfThePoolsIsBackWhateverWasMadeOfIt) {
   EXPECT_EQ(all.fragments_held, 50u);
   engine.worker.reset();
   EXPECT_EQ(buffers.out(), 0u) << "what waited for more";
+}
+
+// Linux CVE-2026-31663, of devices: an engine ends as tools/engine.cc lets it, with frames in both
+// devices' queues, some of them in its own pools' buffers, and with fragments that wait.
+TEST(StressDevice, DevicesAreTornDownWithPacketsInTheirQueues) {
+  const AssumeRole role(worker_thread);
+  const Fragmenter joined(PacketBuilder().udp(1, 5060).payload(3000));
+  const Frame plain = PacketBuilder().ip(kPcscf6, kUe6).udp(5060, 1).payload(60).frame();
+  for (uint32_t round = 0; round < 10; ++round) {
+    Buffers buffers("stress_fed");
+    {
+      // Not the same names: DPDK's driver may keep the rings of devices that are gone.
+      const std::string names[] = {"net_ring" + std::to_string(10 + 2 * round),
+                                   "net_ring" + std::to_string(11 + 2 * round)};
+      WorkerOnDevices engine(names[0], names[1], with_pools());
+      rte_ring* const access = rte_ring_lookup(("ETH_RXTX0_" + names[0]).c_str());
+      rte_ring* const host = rte_ring_lookup(("ETH_RXTX0_" + names[1]).c_str());
+      ASSERT_TRUE(access != nullptr && host != nullptr);
+      for (uint32_t i = 0; i < 40; ++i) {
+        for (const Frame& piece : joined.pieces(1200, i)) buffers.feed(access, piece);
+        for (size_t copies = 0; copies < 3; ++copies) buffers.feed(host, plain);
+      }
+      engine.worker->poll();
+      const Counters counters = engine.counters();
+      EXPECT_GT(counters.fragments_held, 0u);
+      EXPECT_GT(counters.fragments_made, 0u) << "buffers of our own";
+      EXPECT_GT(rte_ring_count(access), 0u);
+      EXPECT_GT(rte_ring_count(host), counters.fragments_made);
+      engine.worker.reset();
+      EXPECT_EQ(buffers.out() + counters.fragments_made,
+                rte_ring_count(access) + rte_ring_count(host))
+          << "it gave back what waited";
+      engine.access.close();
+      engine.host.close();
+    }
+    for (const char* pool : {"gmesp_access", "gmesp_host", "stress_datagrams", "stress_frames"}) {
+      EXPECT_EQ(rte_mempool_lookup(pool), nullptr) << pool;
+    }
+  }
 }
 
 }  // namespace
