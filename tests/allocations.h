@@ -3,6 +3,8 @@
 // a malloc of its own, and nothing is counted then. Included by one file of the program.
 #pragma once
 
+#include <mm_malloc.h>  // declares posix_memalign too, and not after its definition
+
 #include <cstddef>
 
 #include "tests/fake_port.h"
@@ -28,20 +30,15 @@ inline void* counted(void* block) {
 
 }  // namespace gmesp
 
-// As <cstdlib> declares them, in whatever order the headers come.
 extern "C" {
-void* malloc(size_t bytes) noexcept { return gmesp::counted(__libc_malloc(bytes)); }
-void* calloc(size_t count, size_t bytes) noexcept {
-  return gmesp::counted(__libc_calloc(count, bytes));
-}
-void* realloc(void* block, size_t bytes) noexcept {
-  return gmesp::counted(__libc_realloc(block, bytes));
-}
-void* memalign(size_t alignment, size_t bytes) noexcept {
+void* malloc(size_t bytes) { return gmesp::counted(__libc_malloc(bytes)); }
+void* calloc(size_t count, size_t bytes) { return gmesp::counted(__libc_calloc(count, bytes)); }
+void* realloc(void* block, size_t bytes) { return gmesp::counted(__libc_realloc(block, bytes)); }
+void* memalign(size_t alignment, size_t bytes) {
   return gmesp::counted(__libc_memalign(alignment, bytes));
 }
-void* aligned_alloc(size_t alignment, size_t bytes) noexcept { return memalign(alignment, bytes); }
-int posix_memalign(void** block, size_t alignment, size_t bytes) noexcept {
+void* aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
+int posix_memalign(void** block, size_t alignment, size_t bytes) {
   *block = memalign(alignment, bytes);
   return *block == nullptr ? 12 : 0;  // ENOMEM
 }

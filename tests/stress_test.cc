@@ -171,7 +171,8 @@ TEST_P(Storm, TakesOutboundSasAwayFromUnderTheirPackets) {
       if (goes[i]) lab.command(DeleteSa{Direction::out, SaIndex{i}});
     }
     lab.workers[0]->poll();  // the deletes, then a burst with packets of those SAs
-    ASSERT_EQ(lab.take<Deleted>().size(), std::count(goes.begin(), goes.end(), true));
+    const auto going = static_cast<size_t>(std::count(goes.begin(), goes.end(), true));
+    ASSERT_EQ(lab.take<Deleted>().size(), going);
     // Their keys are wiped with packets still waiting; then those find slot and place another's.
     for (uint32_t i = 0; i < sas.size(); ++i) {
       if (goes[i]) lab.keys.release(sas[i].install.key, sas[i].sa.suite);
