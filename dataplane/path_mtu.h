@@ -25,11 +25,16 @@ constexpr uint32_t kPathMtuRecentPackets = 65536;
 // Time as OutboundSa's record keeps it: 2^30 cycles, 0.2 to 0.5 s.
 constexpr uint32_t path_mtu_tick(uint64_t tsc) { return static_cast<uint32_t>(tsc >> 30); }
 
-// Makes sa.path_mtu 0, which is the access MTU, once it is too old.
+// What no lifetime is longer than, with a clock of 8 GHz.
+constexpr uint32_t kPathMtuMostTicks = path_mtu_tick(kPathMtuLifetimeS * 8'000'000'000);
+
+// Makes sa.path_mtu 0, which is the access MTU, once it is too old. An end further away than any
+// lifetime is from before a jump of the clock, and past.
 inline void forget_old_path_mtu(Spd& spd, OutboundSa& sa, uint64_t now_tsc) {
   if (sa.path_mtu == 0) return;
   const uint32_t until = spd.sas().record(sa).path_mtu_until;
-  if (static_cast<int32_t>(path_mtu_tick(now_tsc) - until) >= 0) sa.path_mtu = 0;
+  const uint32_t left = until - path_mtu_tick(now_tsc);
+  if (left == 0 || left > kPathMtuMostTicks) sa.path_mtu = 0;
 }
 
 class PathMtu {

@@ -19,10 +19,13 @@ namespace gmesp {
 // written when an SA comes or goes.
 class LearnedPorts {
  public:
-  bool contains(uint16_t port, uint64_t now_tsc) const {
+  // hold_tsc: what every hold lasts. An end further away than two of them is from before a jump of
+  // the clock, and past; further than one, from a worker whose round began after this one's.
+  bool contains(uint16_t port, uint64_t now_tsc, uint64_t hold_tsc) const {
     const Entry& entry = entries_[port];
-    return entry.sas.load(std::memory_order_relaxed) != 0 ||
-           now_tsc < entry.held_until_tsc.load(std::memory_order_relaxed);
+    if (entry.sas.load(std::memory_order_relaxed) != 0) return true;
+    const uint64_t until = entry.held_until_tsc.load(std::memory_order_relaxed);
+    return until != 0 && until - now_tsc - 1 < 2 * hold_tsc;
   }
   void add(uint16_t port) { entries_[port].sas.fetch_add(1, std::memory_order_relaxed); }
   // The hold begins before the SA's own protection ends: no moment is without either.
@@ -34,19 +37,21 @@ class LearnedPorts {
  private:
   struct Entry {
     std::atomic<uint32_t> sas{0};
-    std::atomic<uint64_t> held_until_tsc{0};
+    std::atomic<uint64_t> held_until_tsc{0};  // 0: it never was
   };
   std::array<Entry, 65536> entries_{};
 };
 
 class ProtectedPorts {
  public:
-  ProtectedPorts(const Policy& policy, LearnedPorts& learned)
+  ProtectedPorts(const Policy& policy, LearnedPorts& learned, uint64_t tsc_hz)
       : configured_(policy.role == Role::pcscf ? &policy.protected_ports : nullptr),
+        hold_tsc_(policy.protected_port_hold_s * tsc_hz),
         learned_(learned) {}
 
   bool contains(uint16_t port, uint64_t now_tsc) const {
-    return configured_ != nullptr ? (*configured_)[port] : learned_.contains(port, now_tsc);
+    return configured_ != nullptr ? (*configured_)[port]
+                                  : learned_.contains(port, now_tsc, hold_tsc_);
   }
 
   // An SA with this local port was installed or removed. A selector without the port protects no
@@ -54,15 +59,16 @@ class ProtectedPorts {
   void add(uint16_t port) {
     if (counts(port)) learned_.add(port);
   }
-  void remove(uint16_t port, uint64_t hold_until_tsc) {
-    if (counts(port)) learned_.remove(port, hold_until_tsc);
+  void remove(uint16_t port, uint64_t now_tsc) {
+    if (counts(port)) learned_.remove(port, now_tsc + hold_tsc_);
   }
 
  private:
   bool counts(uint16_t port) const { return configured_ == nullptr && port != Selector::kAnyPort; }
 
   const std::bitset<65536>* configured_;  // role pcscf
-  LearnedPorts& learned_;                 // role ue
+  uint64_t hold_tsc_;
+  LearnedPorts& learned_;  // role ue
 };
 
 }  // namespace gmesp

@@ -68,7 +68,6 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
                const KeyStore& keys, const Policy& policy, const Steering& steering,
                SteeringMesh& mesh, WorkerChannel& channel)
     : config_(config),
-      protected_port_hold_tsc_(policy.protected_port_hold_s * config.path.tsc_hz),
       channel_(channel),
       drops_(counters_, channel.audit, config.path.tsc_hz),
       access_(access),
@@ -76,7 +75,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
       multi_buffer_(config.instruction_set),
       sad_(config.sa_capacity),
       spd_(config.sa_capacity, random_seed()),
-      protected_ports_(policy, mesh.learned_ports()),
+      protected_ports_(policy, mesh.learned_ports(), config.path.tsc_hz),
       steerer_(config.number, steering, mesh, drops_),
       rate_limits_(config.path.tsc_hz, steering.workers(), {random_seed(), random_seed()}),
       cleartext_(policy, protected_ports_, spd_, steerer_, rate_limits_, counters_),
@@ -183,16 +182,15 @@ void Worker::apply(const PromoteSa& command) {
 
 // No packet is in flight here: a burst goes through all its stages within one poll.
 void Worker::apply(const DeleteSa& command, uint64_t now_tsc) {
-  const uint64_t hold_until_tsc = now_tsc + protected_port_hold_tsc_;
   if (command.direction == Direction::in) {
     const InboundSa& sa = sad_.sas()[command.index];
-    protected_ports_.remove(sa.selector.destination_port, hold_until_tsc);
-    protected_ports_.remove(sad_.sas().record(sa).alternate.destination, hold_until_tsc);
+    protected_ports_.remove(sa.selector.destination_port, now_tsc);
+    protected_ports_.remove(sad_.sas().record(sa).alternate.destination, now_tsc);
     sad_.remove(command.index);
   } else {
     const OutboundSa& sa = spd_.sas()[command.index];
-    protected_ports_.remove(sa.selector.source_port, hold_until_tsc);
-    protected_ports_.remove(spd_.sas().record(sa).alternate.source, hold_until_tsc);
+    protected_ports_.remove(sa.selector.source_port, now_tsc);
+    protected_ports_.remove(spd_.sas().record(sa).alternate.source, now_tsc);
     spd_.remove(command.index);
   }
   answer(Deleted{command.direction, command.index});

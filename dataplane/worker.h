@@ -90,7 +90,6 @@ class alignas(64) Worker {
   void idle() ON(worker_thread);
 
   const WorkerConfig config_;
-  const uint64_t protected_port_hold_tsc_;
   WorkerChannel& channel_;
   Counters counters_ OWNED_BY(worker_thread);
   Drops drops_ OWNED_BY(worker_thread);

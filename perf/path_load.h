@@ -89,7 +89,7 @@ class PathLoad {
   Spd spd_;
   Steering steering_;
   SteeringMesh mesh_;
-  ProtectedPorts ports_{policy_, mesh_.learned_ports()};
+  ProtectedPorts ports_{policy_, mesh_.learned_ports(), 1'000'000'000};
   AuditRing audit_ring_;  // nobody empties it
   Drops drops_{counters_, audit_ring_, 1'000'000'000};
   Steerer steerer_{tables_.worker, steering_, mesh_, drops_};

@@ -247,6 +247,7 @@ TEST(Cleartext, NeverPassesAtAProtectedPortOfThePcscf) {
 TEST(Cleartext, NeverPassesAtThePortsOfAUesSas) {
   Policy policy = open_policy();
   policy.role = Role::ue;
+  policy.protected_port_hold_s = 1;
   PathLab lab(policy);
   const PacketBuilder to_ue = PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort);
   const PacketBuilder from_ue = PacketBuilder().ip(kUe6, kPcscf6).udp(kUePort, kOpenPort);
@@ -255,10 +256,10 @@ TEST(Cleartext, NeverPassesAtThePortsOfAUesSas) {
   lab.ports.add(kUePort);
   EXPECT_EQ(lab.in(to_ue), dropped(Drop::cleartext_on_protected_port));
   EXPECT_EQ(lab.out(from_ue), dropped(Drop::cleartext_on_protected_port));
-  lab.ports.remove(kUePort, lab.now_tsc + 500);
+  lab.ports.remove(kUePort, lab.now_tsc);
   EXPECT_EQ(lab.in(to_ue), dropped(Drop::cleartext_on_protected_port)) << "one SA is left";
-  lab.ports.remove(kUePort, lab.now_tsc + 500);
-  lab.now_tsc += 499;
+  lab.ports.remove(kUePort, lab.now_tsc);
+  lab.now_tsc += PathLab::kTscHz - 1;
   EXPECT_EQ(lab.in(to_ue), dropped(Drop::cleartext_on_protected_port)) << "held";
   EXPECT_EQ(lab.out(from_ue), dropped(Drop::cleartext_on_protected_port)) << "held";
   lab.now_tsc += 1;

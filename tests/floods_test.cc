@@ -1,55 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Floods of hostile packets among good ones (LESSONS 4, DESIGN 7): below capacity not one good
 // packet is lost, nothing is allocated, nothing is written, and the counters say what happened.
-// glibc only, as apart_test.cc; not for sanitizers.
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
 
+#include "tests/allocations.h"
+#include "tests/fragments.h"
 #include "tests/worker_lab.h"
-
-extern "C" {
-void* __libc_malloc(size_t bytes);
-void* __libc_calloc(size_t count, size_t bytes);
-void* __libc_realloc(void* block, size_t bytes);
-void* __libc_memalign(size_t alignment, size_t bytes);
-}
-
-namespace gmesp {
-namespace {
-
-bool counting = false;
-size_t allocations = 0;
-void* counted(void* block) {
-  if (counting && !inside_fake_port()) ++allocations;
-  return block;
-}
-
-}  // namespace
-}  // namespace gmesp
-
-extern "C" {
-void* malloc(size_t bytes) { return gmesp::counted(__libc_malloc(bytes)); }
-void* calloc(size_t count, size_t bytes) { return gmesp::counted(__libc_calloc(count, bytes)); }
-void* realloc(void* block, size_t bytes) { return gmesp::counted(__libc_realloc(block, bytes)); }
-void* memalign(size_t alignment, size_t bytes) {
-  return gmesp::counted(__libc_memalign(alignment, bytes));
-}
-void* aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
-int posix_memalign(void** block, size_t alignment, size_t bytes) {
-  *block = memalign(alignment, bytes);
-  return *block == nullptr ? 12 : 0;  // ENOMEM
-}
-}
 
 namespace gmesp {
 namespace {
 
 constexpr uint32_t kUes = 16;
 constexpr uint16_t kSipPort = 5060;
+constexpr uint32_t kFragments = 64;  // held at a time: a third of a round's hostile ones
 
 // What the process writes to its standard streams meanwhile.
 class Written {
@@ -152,16 +119,27 @@ const Flood kFloods[] = {
        frame.resize(number % 54);
        return frame;
      }},
-    {"fragments", Drop::kCount,
+    // First ones that nothing follows.
+    {"ipv4_fragments", Drop::kCount,
      [](uint32_t number, const Ue&) {
        Address v4 = kUe4;
        for (size_t i = 0; i < 3; ++i) v4.bytes[13 + i] = static_cast<uint8_t>(number >> 8 * i);
-       // Whole datagrams that a last fragment makes too short for ESP, or never whole ones.
        return PacketBuilder()
            .ip(v4, kPcscf4)
            .fragment_bits(0x2000)
            .content(Protocol::esp, Bytes(8 * 4, 0))
            .frame();
+     }},
+    // First ones and middle ones, each of a datagram of its own.
+    {"ipv6_fragments", Drop::kCount,
+     [](uint32_t number, const Ue&) {
+       const size_t start = number % 2 * 64;
+       return Fragmenter(from_stranger(number).payload(200)).fragment({start, start + 64});
+     }},
+    {"overlapping_fragments", Drop::overlapping_fragment,
+     [](uint32_t number, const Ue&) {
+       const size_t start = number % 2 * 56;
+       return Fragmenter(from_stranger(number / 2).payload(200)).fragment({start, start + 64});
      }},
     {"cleartext_to_a_protected_port", Drop::cleartext_on_protected_port,
      [](uint32_t number, const Ue&) {
@@ -195,7 +173,7 @@ TEST(FloodsLab, SeesAllocationsAndOutput) {
   counting = true;
   std::free(std::malloc(100));
   counting = false;
-  EXPECT_EQ(allocations, 1u);
+  EXPECT_EQ(allocations, kCountsAllocations ? 1u : 0u);
   Written streams;
   EXPECT_EQ(write(2, "line\n", 5), 5);
   EXPECT_EQ(streams.end(), 5);
@@ -217,22 +195,42 @@ class Floods : public testing::TestWithParam<Flood> {
     WorkerLab::Shape shape;
     shape.policy = strict_policy();
     shape.audit = {kAuditableReasons, 100'000};  // more than the ring holds, and nobody empties it
+    shape.path.reassembly.fragments = kFragments;
     return shape;
   }
-  // A good packet of every UE in and out, `hostile` packets among them.
+  // A good packet of every UE in and out, `hostile` packets among them. A request in fragments has
+  // them all between its halves.
   void feed(uint32_t number, uint32_t hostile) {
+    for (uint32_t of = 0; of < kUes; ++of) {
+      if (in_fragments(number, of)) lab_.access.feed(0, halves(number, of)[0]);
+    }
     for (uint32_t i = 0; i < hostile; ++i) {
       const uint32_t of = i % kUes;
       lab_.access.feed(0, GetParam().frame(hostile_++, ues_[of]));
       if (i < kUes) feed_good(number, i);
     }
     for (uint32_t i = hostile; i < kUes; ++i) feed_good(number, i);
+    for (uint32_t of = 0; of < kUes; ++of) {
+      if (!in_fragments(number, of)) continue;
+      lab_.access.feed(0, halves(number, of)[1]);
+      expected_.push_back(ues_[of].request(number).frame());
+    }
   }
   void feed_good(uint32_t number, uint32_t of) {
     const Ue& from = ues_[of];
-    lab_.access.feed(0, from.request(number).esp(from.in, number).frame());
     lab_.host.feed(0, from.answer(number).frame());
+    if (in_fragments(number, of)) return;
+    lab_.access.feed(0, protected_request(number, of).frame());
     expected_.push_back(from.request(number).frame());
+  }
+  PacketBuilder protected_request(uint32_t number, uint32_t of) const {
+    return ues_[of].request(number).esp(ues_[of].in, number);
+  }
+  // Every fourth, of each UE in its turn.
+  static bool in_fragments(uint32_t number, uint32_t of) { return (number + of) % 4 == 0; }
+  std::vector<Frame> halves(uint32_t number, uint32_t of) const {
+    const Fragmenter whole(protected_request(number, of));
+    return whole.fragments({whole.bytes() / 16 * 8});
   }
   void serve() ON(worker_thread) {
     counting = true;
@@ -270,6 +268,7 @@ TEST_P(Floods, CostGoodPacketsNothing) {
   EXPECT_EQ(written, 0) << "a line of log for a hostile packet";
   const Counters counters = lab_.counters(0);
   EXPECT_EQ(counters.protected_in - good_before, uint64_t{kRounds} * kUes);
+  EXPECT_EQ(counters.datagrams_joined, (kRounds + 1) * kUes / 4);
   EXPECT_EQ(counters.dropped() + counters.fragments_held, kRounds * kHostile);
   if (GetParam().drop == Drop::kCount) return;
   EXPECT_EQ(counters[GetParam().drop], kRounds * kHostile);
@@ -301,61 +300,118 @@ class BoundedQueue {
   uint64_t fed_ = 0;
 };
 
-// One SA has 90 % of a core's traffic, which is twice what the core can serve.
-TEST(Elephant, CostsItsCoresNeighboursTheirShareAndOthersNothing) {
-  const AssumeRole role(worker_thread);
-  WorkerLab::Shape shape;
-  shape.workers = shape.queues = 2;
-  WorkerLab lab(shape);
-  std::vector<std::vector<TestSa>> sas(2);  // by worker; sas[0][0] is the elephant's
-  for (uint32_t i = 0; i < 64; ++i) {
-    TestSa sa = ue(4 * i).in;  // IPv6
-    sa.spi = 0x1000 + i;
-    sa.suite = Suite::sha1_null;
-    sa.selector.source.bytes[14] = static_cast<uint8_t>(i);
-    const size_t owner = lab.owner(sa);
-    lab.command(lab.install_in(sa, SaIndex{i}), owner);
-    sas[owner].push_back(sa);
-  }
-  lab.settle();
-  ASSERT_GE(std::min(sas[0].size(), sas[1].size()), 10u);
-  BoundedQueue queues[2] = {{lab, 0}, {lab, 1}};
-  std::vector<std::vector<uint32_t>> sent(2);
-  for (size_t worker = 0; worker < 2; ++worker) sent[worker].resize(sas[worker].size());
-  uint32_t offered[3] = {};  // elephant, its neighbours, the other core
-  const auto offer = [&](size_t worker, size_t at) ON(worker_thread) {
-    const TestSa& sa = sas[worker][at];
-    ++offered[worker == 1 ? 2 : at == 0 ? 0 : 1];
-    PacketBuilder packet =
-        PacketBuilder().ip(sa.selector.source, sa.selector.destination).udp(kUePort, kPcscfPort);
-    queues[worker].offer(packet.esp(sa, ++sent[worker][at]).frame());
+// One SA has 90 % of a core's traffic, which is twice what the core can serve. Offered and
+// delivered are of the elephant, of its neighbours, and of the other core's UEs.
+class Elephant : public testing::Test {
+ protected:
+  struct Shares {
+    double elephant, neighbours, others;
   };
-  uint32_t random = 1;
-  for (int round = 0; round < 300; ++round) {
-    for (size_t i = 0; i < 2 * Burst::kCapacity; ++i) {
-      random = random * 1664525 + 1013904223;
-      const bool elephant = (random >> 16) % 10 != 0;
-      offer(0, elephant ? 0 : 1 + (random >> 20) % (sas[0].size() - 1));
-      if (i % 8 == 0) offer(1, i / 8 % sas[1].size());
+
+  static WorkerLab::Shape shape(size_t queues) {
+    WorkerLab::Shape shape;
+    shape.workers = 2;
+    shape.queues = queues;
+    return shape;
+  }
+  // `home`: the core that the elephant belongs to.
+  Shares run(WorkerLab& lab, size_t home) ON(worker_thread) {
+    install_sas(lab, home);
+    const TestSa& elephant_sa = sas_[home][0];
+    std::vector<BoundedQueue> queues;
+    for (size_t i = 0; i < lab.access.rx_queues(); ++i) queues.emplace_back(lab, i);
+    const auto offer = [&](size_t worker, size_t at) ON(worker_thread) {
+      const TestSa& sa = sas_[worker][at];
+      ++offered_[worker != home ? 2 : at == 0 ? 0 : 1];
+      PacketBuilder packet =
+          PacketBuilder().ip(sa.selector.source, sa.selector.destination).udp(kUePort, kPcscfPort);
+      queues[worker % queues.size()].offer(packet.esp(sa, ++sent_[worker][at]).frame());
+    };
+    uint32_t random = 1;
+    for (int round = 0; round < kRounds; ++round) {
+      for (size_t i = 0; i < kOfElephantsCore; ++i) {
+        random = random * 1664525 + 1013904223;
+        const bool elephant = (random >> 16) % 10 != 0;
+        offer(home, elephant ? 0 : 1 + (random >> 20) % (sas_[home].size() - 1));
+        if (i % 8 == 0) offer(1 - home, i / 8 % sas_[1 - home].size());
+      }
+      for (const auto& worker : lab.workers) worker->poll();
     }
-    for (const auto& worker : lab.workers) worker->poll();
+    lab.settle();
+    for (const Frame& frame : lab.host.take_sent()) {
+      const Address source = Address::v6(frame.data() + sizeof(EthernetHeader) + 8);
+      const bool elephant = source == elephant_sa.selector.source;
+      const bool here = lab.steering.owner(source, kPcscf6) == home;
+      ++delivered_[elephant ? 0 : here ? 1 : 2];
+    }
+    EXPECT_EQ(lab.sum().protected_in, delivered_[0] + delivered_[1] + delivered_[2]);
+    lab.expect_conserved();
+    return {share(0), share(1), share(2)};
   }
-  lab.settle();
-  uint32_t delivered[3] = {};
-  for (const Frame& frame : lab.host.take_sent()) {
-    const Address source = Address::v6(frame.data() + sizeof(EthernetHeader) + 8);
-    const bool elephant = source == sas[0][0].selector.source;
-    const bool here = lab.steering.owner(source, kPcscf6) == 0;
-    ++delivered[elephant ? 0 : here ? 1 : 2];
+
+  static constexpr int kRounds = 300;
+  static constexpr size_t kOfElephantsCore = 2 * Burst::kCapacity;  // a round; the other: an eighth
+
+ private:
+  void install_sas(WorkerLab& lab, size_t home) ON(worker_thread) {
+    for (uint32_t i = 0; i < 64; ++i) {
+      TestSa sa = ue(4 * i).in;  // IPv6
+      sa.spi = 0x1000 + i;
+      sa.suite = Suite::sha1_null;
+      sa.selector.source.bytes[14] = static_cast<uint8_t>(i);
+      const size_t owner = lab.owner(sa);
+      lab.command(lab.install_in(sa, SaIndex{i}), owner);
+      sas_[owner].push_back(sa);
+    }
+    lab.settle();
+    ASSERT_GE(std::min(sas_[home].size(), sas_[1 - home].size()), 10u);
+    for (size_t worker = 0; worker < 2; ++worker) sent_[worker].resize(sas_[worker].size());
   }
-  const auto share = [&](size_t of) { return double(delivered[of]) / double(offered[of]); };
-  RecordProperty("neighbours_share", std::to_string(share(1)));
-  EXPECT_NEAR(share(0), 0.5, 0.03) << "what the core can serve, and what its queue held at the end";
-  EXPECT_NEAR(share(1), share(0), 0.03) << "the same for all";
-  EXPECT_EQ(delivered[2], offered[2]);
-  const Counters sum = lab.sum();
-  EXPECT_EQ(sum.protected_in, delivered[0] + delivered[1] + delivered[2]);
-  lab.expect_conserved();
+  double share(size_t of) const { return double(delivered_[of]) / double(offered_[of]); }
+
+  std::vector<TestSa> sas_[2];  // by worker
+  std::vector<uint32_t> sent_[2];
+  uint32_t offered_[3] = {};
+  uint32_t delivered_[3] = {};
+};
+
+TEST_F(Elephant, CostsItsCoresNeighboursTheirShareAndOthersNothing) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab(shape(2));
+  const Shares shares = run(lab, 0);
+  RecordProperty("neighbours_share", std::to_string(shares.neighbours));
+  EXPECT_NEAR(shares.elephant, 0.5, 0.03)
+      << "what the core can serve, and what its queue held at the end";
+  EXPECT_NEAR(shares.neighbours, shares.elephant, 0.03) << "the same for all";
+  EXPECT_EQ(shares.others, 1);
+}
+
+// One queue for both cores: the one that polls it takes what it can, and what is too much is lost
+// in the queue, before anybody has seen whose it is. So everybody pays the same, also the UEs of
+// the core that has time.
+constexpr double kServedOfOneQueue = 1 / (2 + 2 / 8.0);
+
+TEST_F(Elephant, CostsAllTheSameShareWhereItsCorePollsForAll) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab(shape(1));
+  const Shares shares = run(lab, 0);
+  EXPECT_NEAR(shares.elephant, kServedOfOneQueue, 0.03);
+  EXPECT_NEAR(shares.neighbours, kServedOfOneQueue, 0.03);
+  EXPECT_NEAR(shares.others, kServedOfOneQueue, 0.03);
+  EXPECT_EQ(lab.sum()[Drop::steering_full], 0u) << "nothing on the way between the cores";
+}
+
+// A core takes half a burst a poll from the other: what is beyond waits in the ring between them
+// and is lost there. That is the elephant's and its neighbours' alone.
+TEST_F(Elephant, CostsThePollingCoreItsShareOfTheQueueWhereItIsAnothers) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab(shape(1));
+  const Shares shares = run(lab, 1);
+  constexpr double kTaken = kRounds * Burst::kCapacity / 2 + SteeringMesh::kRingCapacity;
+  EXPECT_NEAR(shares.elephant, kTaken / (kRounds * kOfElephantsCore), 0.03);
+  EXPECT_NEAR(shares.neighbours, shares.elephant, 0.03) << "the same for all of its core";
+  EXPECT_NEAR(shares.others, kServedOfOneQueue, 0.03);
+  EXPECT_GT(lab.sum()[Drop::steering_full], 0u);
 }
 
 }  // namespace

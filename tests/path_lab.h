@@ -170,7 +170,7 @@ class PathLab {
   Counters counters;
   Sad sad{kCapacity};
   Spd spd{kCapacity, 42};
-  ProtectedPorts ports{policy_, mesh_.learned_ports()};
+  ProtectedPorts ports{policy_, mesh_.learned_ports(), kTscHz};
   PacketPools pools{{"datagrams", 64, PacketPool::kMaxBytes}, {"frames", 256, 1600}};
 
  private:

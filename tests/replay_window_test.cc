@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "tests/vectors.h"
@@ -245,8 +246,8 @@ std::vector<int64_t> distances_that_matter(uint16_t size) {
 // them as the number after the last.
 class AllSequences {
  public:
-  AllSequences(uint16_t size, uint32_t start)
-      : size_(size), start_(start), distances_(distances_that_matter(size)) {}
+  AllSequences(uint16_t size, uint32_t start, std::vector<int64_t> distances)
+      : size_(size), start_(start), distances_(std::move(distances)) {}
 
   void run(size_t length) { go_on(SlowModel(size_, start_), length); }
   size_t tried() const { return tried_; }
@@ -287,10 +288,28 @@ TEST(ReplayWindow, EverySequenceOfDistancesThatMatter) {
   for (const uint16_t size : kEdgeSizes) {
     for (const uint32_t start : {0u, 100000u, kTop - 2u * size, kTop - 1}) {
       SCOPED_TRACE(testing::Message() << "size " << size << " from " << start);
-      AllSequences sequences(size, start);
+      AllSequences sequences(size, start, distances_that_matter(size));
       sequences.run(run_long() ? 4 : 3);
       if (HasFatalFailure()) return;
       EXPECT_GT(sequences.tried(), 50u);
+    }
+  }
+}
+
+// Windows smaller than any SA has are exhausted: no state of theirs is further than a few numbers
+// away. From both ends of the numbers, and over the end of the ring.
+TEST(ReplayWindow, EverySequenceOfNearNumbersInSmallWindows) {
+  constexpr int64_t kFar = 10;  // more than any of the sizes
+  constexpr uint16_t kLargest = 8;
+  std::vector<int64_t> distances;
+  for (int64_t distance = -kFar; distance <= kFar; ++distance) distances.push_back(distance);
+  for (uint16_t size = 1; size <= kLargest; ++size) {
+    for (const uint32_t start : {0u, 64u - 6, kTop - 12}) {
+      SCOPED_TRACE(testing::Message() << "size " << size << " from " << start);
+      AllSequences sequences(size, start, distances);
+      sequences.run(run_long() ? 5 : 4);
+      if (HasFatalFailure()) return;
+      EXPECT_GT(sequences.tried(), 40'000u);
     }
   }
 }

@@ -24,6 +24,7 @@ class WorkerLab {
     Idle idle = Idle::poll;
     InstructionSet instruction_set = InstructionSet::best;
     AuditSetting audit = {};
+    PathConfig path = {};
   };
 
   explicit WorkerLab(const Shape& shape)
@@ -41,6 +42,7 @@ class WorkerLab {
       config.idle = shape.idle;
       config.instruction_set = shape.instruction_set;
       config.audit = shape.audit;
+      config.path = shape.path;
       workers.push_back(std::make_unique<Worker>(config, access.port(i), host.port(i), pools_, keys,
                                                  policy_, steering, mesh_, *channels[i]));
     }

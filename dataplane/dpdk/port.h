@@ -63,8 +63,9 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  // Stops and closes it, which gives back what its queues hold, also of other pools; its own
-  // buffers stay. No Port of it is used afterwards.
+  // Stops and closes it: its queues hold nothing of other pools either, which may go now (a ring
+  // device forgets what it has instead of giving it back); its own buffers stay. No Port of it is
+  // used afterwards.
   void close() { attached_.close(); }
 
   // The queues of worker n. A device with fewer queues than workers serves the first ones; the
