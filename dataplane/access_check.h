@@ -13,8 +13,8 @@
 
 namespace gmesp {
 
-// Whether a host that a classified packet comes to is asked to send it on: an IPv4 source route that
-// is not used up (RFC 791 3.1), a routing header with segments left (RFC 8200 4.4).
+// Whether a host that a classified packet comes to is asked to send it on: an IPv4 source route
+// that is not used up (RFC 791 3.1), a routing header with segments left (RFC 8200 4.4).
 bool goes_on(const Packet& packet);
 
 // Of IP packets, and before an ICMP error is believed: one of our own addresses is no source out

@@ -130,7 +130,8 @@ inline constexpr std::array<DropInfo, kDropCount> kDropInfo{{
      "source on the access side that no packet has: unspecified, loopback, multicast, reserved, or "
      "the destination"},
     {Drop::unreachable_host, "unreachable_host", "TS 33.203 Annex J",
-     "cleartext to, ARP or ND query for, a host that [policy] reachable lacks; ESP routed through us"},
+     "cleartext to, ARP or ND query for, a host that [policy] reachable lacks; ESP routed through "
+     "us"},
     {Drop::icmp_quotes_protected, "icmp_quotes_protected", "RFC 4301 6",
      "ICMP error that quotes, in clear, a packet that an SA protects"},
     {Drop::icmp_about_esp, "icmp_about_esp", "RFC 4301 8.2",

@@ -104,8 +104,8 @@ Verdict Inbound::demultiplex(Packet& packet) {
   return verdict;
 }
 
-// ESP is for the last destination to take off (RFC 8200 4.4), and the header that says where it goes
-// on from here is not signed.
+// ESP is for the last destination to take off (RFC 8200 4.4), and the header that says where it
+// goes on from here is not signed.
 Verdict Inbound::read_spi(Packet& packet) {
   if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
   if (has_options(packet) && goes_on(packet)) return Verdict::drop(Drop::unreachable_host);

@@ -116,7 +116,8 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
 
 Reassembler::~Reassembler() {
   for (const Share& share : by_standing_) {
-    for (Slot slot = share.datagrams.oldest; slot != kNoSlot; slot = datagrams_[slot].in_standing.newer) {
+    for (Slot slot = share.datagrams.oldest; slot != kNoSlot;
+         slot = datagrams_[slot].in_standing.newer) {
       release_pieces(datagrams_[slot]);
     }
   }

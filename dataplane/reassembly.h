@@ -91,8 +91,8 @@ class Reassembler {
     Slot next;        // the next piece of its datagram, in the order of their bytes
   };
   enum class Standing : uint8_t { stranger, peer };
-  // What one standing, or one source, has waiting: its datagrams, and how many fragments they are; a
-  // datagram that was given up counts as one.
+  // What one standing, or one source, has waiting: its datagrams, and how many fragments they are;
+  // a datagram that was given up counts as one.
   struct Share {
     SlotQueue datagrams;
     uint32_t held;

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include <algorithm>
 #include <random>
 #include <stdexcept>
 #include <variant>
@@ -207,9 +208,9 @@ void Worker::apply(const QuerySa& command, uint64_t now_tsc) {
       in ? sad_.sas()[command.index].window.highest() : spd_.sas()[command.index].last_sent;
   status.packets = record.packets;
   status.bytes = record.bytes;
-  status.idle_ns = record.last_used_tsc == 0
-                       ? UINT64_MAX
-                       : ns_of_tsc(now_tsc - record.last_used_tsc, config_.path.tsc_hz);
+  const uint64_t idle_tsc = now_tsc - std::min(now_tsc, record.last_used_tsc);  // clocks jump
+  status.idle_ns =
+      record.last_used_tsc == 0 ? UINT64_MAX : ns_of_tsc(idle_tsc, config_.path.tsc_hz);
   status.replayed = record.replayed;
   status.icv_failures = record.icv_failures;
   status.selector_mismatches = record.selector_mismatches;

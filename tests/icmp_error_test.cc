@@ -143,7 +143,8 @@ TEST(IcmpError, FromTheAccessSideQuotesNoProtectedPacket) {
   EXPECT_EQ(lab.in(error(5060, 7000)), dropped(Drop::icmp_quotes_protected)) << "an SA's";
 }
 
-// What cannot be read is the rules' business there: it carries nothing that its sender did not have.
+// What cannot be read is the rules' business there: it carries nothing that its sender did not
+// have.
 TEST(IcmpError, FromTheAccessSideIsLeftToTheRulesOtherwise) {
   PathLab lab;
   for (const Bytes& quote :

@@ -151,8 +151,8 @@ TEST(Inbound, AFloodOfForgedFragmentsPushesOutNoUeWithSas) {
   EXPECT_EQ(lab.in(strangers[2]), dropped(Drop::fragment_evicted)) << "its others have gone";
 }
 
-// RFC 8200 4.4, RFC 791 3.1: what is to be sent on from here has not reached its end, whatever SA it
-// has; nobody signed the header that says so.
+// RFC 8200 4.4, RFC 791 3.1: what is to be sent on from here has not reached its end, whatever SA
+// it has; nobody signed the header that says so.
 TEST(Inbound, TakesNoEspOffThatIsRoutedThroughUs) {
   PathLab lab;
   const TestSa sa6 = sa_for(kUe6, kPcscf6);

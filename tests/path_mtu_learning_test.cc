@@ -313,7 +313,8 @@ TEST(PathMtuLearning, OtherErrorsAboutEspEndHereAndTeachNothing) {
     const PacketBuilder echo =
         PacketBuilder().ip(family.router, family.pcscf).icmp(family.v4() ? 8 : 128, quoted);
     EXPECT_EQ(lab.in(echo), passed(echo));
-    const PacketBuilder about_udp = lab.error(1400, lab.plain().udp(5060, 1).payload(9).ip_packet());
+    const PacketBuilder about_udp =
+        lab.error(1400, lab.plain().udp(5060, 1).payload(9).ip_packet());
     EXPECT_EQ(lab.in(about_udp), passed(about_udp));
   });
 }

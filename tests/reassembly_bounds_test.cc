@@ -63,8 +63,8 @@ TEST(ReassemblyBounds, TheOldestDatagramGivesWay) {
   EXPECT_EQ(lab.add(datagram.fragments({32}, 4)[1]), passed(datagram.whole()));
 }
 
-// Half of the room is for UEs with SAs, half for strangers: who forges addresses, of whichever, pushes
-// out nothing of the others.
+// Half of the room is for UEs with SAs, half for strangers: who forges addresses, of whichever,
+// pushes out nothing of the others.
 TEST(ReassemblyBounds, StrangersAndUesWithSasTakeNoRoomFromEachOther) {
   ReassemblyConfig config;
   config.fragments = 8;

@@ -30,8 +30,13 @@ inline std::unique_ptr<Spd> peers(const std::vector<Address>& ues) {
   uint32_t index = 0;
   for (const Address& ue : ues) {
     const Selector selector{ue.is_v4() ? kPcscf4 : kPcscf6, ue, kPcscfPort, kUePort};
-    const auto error = spd->install({SaIndex{index++}, Spi{4096}, KeySlot{}, Suite::sha1_null,
-                                     SequenceNumber{0}, selector, {}});
+    const auto error = spd->install({SaIndex{index++},
+                                     Spi{4096},
+                                     KeySlot{},
+                                     Suite::sha1_null,
+                                     SequenceNumber{0},
+                                     selector,
+                                     {}});
     EXPECT_FALSE(error);
   }
   return spd;

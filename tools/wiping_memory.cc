@@ -6,8 +6,8 @@
 
 #include <cstdlib>
 
-// AddressSanitizer's forms do not call each other, and it minds when two sets are mixed: it keeps its
-// own, all of them.
+// AddressSanitizer's forms do not call each other, and it minds when two sets are mixed: it keeps
+// its own, all of them.
 #ifndef __SANITIZE_ADDRESS__
 
 void* operator new(size_t bytes) {

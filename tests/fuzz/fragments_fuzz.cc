@@ -60,8 +60,8 @@ class Fuzzer {
       : little_room_(little_room),
         reassembler_(config(little_room), kTscHz, 42, pool_, &peers_, drops_) {
     const Selector selector{kPcscf6, source_of(1), kPcscfPort, kUePort};
-    const auto error = peers_.install({SaIndex{0}, Spi{4096}, KeySlot{}, Suite::sha1_null,
-                                       SequenceNumber{0}, selector, {}});
+    const auto error = peers_.install(
+        {SaIndex{0}, Spi{4096}, KeySlot{}, Suite::sha1_null, SequenceNumber{0}, selector, {}});
     CHECK(!error);
   }
 
