@@ -29,7 +29,8 @@ using Json = nlohmann::json;
 std::string file_with(const std::string& rules) {
   return kLeast + "[policy]\nown_prefixes = ['192.0.2.1']\n" + rules;
 }
-const std::string kOneRule = file_with("[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\n");
+const std::string kOneRule = file_with(
+    "[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\nrate = 9\nrate_per_source = 9\n");
 const std::string kTwoRules = file_with(
     "reachable = ['192.0.2.1']\n"
     "[[policy.rule]]\nname = 'register'\nmatch = 'udp'\nlocal = ['192.0.2.0/24']\n"

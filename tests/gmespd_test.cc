@@ -59,6 +59,7 @@ TEST_F(GmespdTest, ChecksAFileWithoutStarting) {
   EXPECT_TRUE(good.output.ends_with(example + ": ok\n")) << good.output;
   EXPECT_NE(good.output.find(": warning: [policy] reachable is empty"), std::string::npos)
       << good.output;
+  EXPECT_EQ(good.output.find("rate_per_source"), std::string::npos) << "its rules are bounded";
 
   const std::string file = folder_ + "/broken.toml";
   std::ofstream(file) << "role = 'pcscf'\n[workers]\ncpus = 'all'\n";
