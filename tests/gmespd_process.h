@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -16,6 +15,7 @@
 #include <string>
 
 #include "control/file_descriptor.h"
+#include "tests/shell.h"
 
 namespace gmesp {
 
@@ -101,12 +101,6 @@ class Gmespd {
   FileDescriptor output_;
   pid_t pid_ = -1;
 };
-
-// gmespd cannot be traced, so LeakSanitizer cannot look into it.
-inline void let_leak_sanitizer_be() {
-  const char* given = getenv("ASAN_OPTIONS");
-  setenv("ASAN_OPTIONS", (std::string(given ? given : "") + ":detect_leaks=0").c_str(), 1);
-}
 
 inline constexpr const char* kNoCapability = "0000000000000000";
 

@@ -8,11 +8,11 @@
 
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 #include <string>
 
 #include "control/client/gmesp.h"
 #include "tests/gmespd_process.h"
+#include "tests/kept_memory.h"
 #include "tests/shell.h"
 #include "tests/socket_client.h"
 
@@ -193,18 +193,7 @@ TEST_F(GmespdRightsTest, KeepsItsMemoryToItself) {
   const std::string said = gmespd.wait_for("ready, role");
   ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   const std::string folder = "/proc/" + std::to_string(gmespd.pid());
-  std::ifstream limits(folder + "/limits");
-  std::string core;
-  for (std::string line; std::getline(limits, line);) {
-    if (line.starts_with("Max core file size")) core = line;
-  }
-  std::istringstream words(core);
-  std::string max, c, f, size, soft, hard;
-  words >> max >> c >> f >> size >> soft >> hard;
-  EXPECT_EQ(soft + " " + hard, "0 0") << core;
-  struct stat memory {};
-  ASSERT_EQ(stat((folder + "/mem").c_str(), &memory), 0);
-  EXPECT_EQ(memory.st_uid, 0u) << "a process that may be dumped gives it to its user";
+  expect_memory_kept(gmespd.pid());
   if (!kMemoryIsOurs) return;
   const nlohmann::json told = status();
   if (told.value("memory_locked", false)) {

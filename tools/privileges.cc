@@ -24,6 +24,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/core_dumps.h"
+
 namespace gmesp {
 namespace {
 
@@ -115,9 +117,7 @@ void drop_privileges(const std::optional<Account>& user) {
                                " keeps its capabilities; start gmespd without them");
     }
   }
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  const rlimit nothing{};
-  setrlimit(RLIMIT_CORE, &nothing);
+  refuse_core_dumps();
 }
 
 std::string current_user() {
