@@ -89,6 +89,7 @@ class GmespdRightsTest : public testing::Test {
     gmesp_close(ring);
     EXPECT_EQ(client.ask(R"({"command":"sa flush"})").value("deleted", 0), 2);
   }
+  static constexpr const char* kAsRoot = "serves as uid 0";
   nlohmann::json status() const { return SocketClient(socket_).ask(R"({"command":"status"})"); }
 
   std::string folder_;
@@ -143,8 +144,28 @@ TEST_F(GmespdRightsTest, ServesAsAnotherUserInEveryThread) {
   EXPECT_EQ(file.st_gid, games->gr_gid);
   expect_service();
   EXPECT_EQ(status().value("user", ""), "nobody");
+  EXPECT_EQ((said + status()["warnings"].dump()).find(kAsRoot), std::string::npos) << said;
   EXPECT_EQ(gmespd.stop(SIGTERM), 0);
   EXPECT_FALSE(std::filesystem::exists(socket_)) << "in a folder that was made for him";
+}
+
+// Without capabilities, uid 0 still owns what is root's.
+TEST_F(GmespdRightsTest, WarnsWhenItGoesOnAsRoot) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root stays root";
+  Gmespd gmespd(config(""));
+  const std::string said = gmespd.wait_for("ready, role");
+  ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
+  EXPECT_NE(said.find(kAsRoot), std::string::npos) << said;
+  const nlohmann::json told = status();
+  size_t warnings = 0;
+  for (const nlohmann::json& warning : told["warnings"]) {
+    const std::string text = warning.value("warning", "");
+    if (text.find(kAsRoot) == std::string::npos) continue;
+    ++warnings;
+    EXPECT_EQ(warning.value("code", ""), "start");
+    EXPECT_NE(text.find("[control] user"), std::string::npos) << "what mends it: " << text;
+  }
+  EXPECT_EQ(warnings, 1u);
 }
 
 // A folder that was there is somebody else's: the files stay, and the next start replaces them.

@@ -120,6 +120,12 @@ void drop_privileges(const std::optional<Account>& user) {
   refuse_core_dumps();
 }
 
+std::string served_as_root() {
+  if (geteuid() != 0) return "";
+  return "gmespd serves as uid 0, to whom most files of this machine belong, capabilities or not: "
+         "give it a user of its own in [control] user (useradd -r NAME makes one)";
+}
+
 std::string current_user() {
   const passwd* found = getpwuid(geteuid());
   return found != nullptr ? found->pw_name : std::to_string(geteuid());
