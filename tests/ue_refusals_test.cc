@@ -2,11 +2,11 @@
 // What commands on registrations are refused with.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
+#include <regex>
 #include <string>
 #include <vector>
 
+#include "tests/test_source.h"
 #include "tests/ue_json_lab.h"
 
 namespace gmesp {
@@ -279,26 +279,32 @@ TEST_F(UeCommandsTest, KeepSasOfASetWithTheirSet) {
   EXPECT_EQ(gm.pcscf.live_sas(), 0u);
 }
 
-// Refusals that no request of this file can be answered with, and whose test brings them about.
+// Refusals that no request of this file can be answered with, and the test that brings them about.
 const struct {
   Refusal refusal;
   const char* file;
+  const char* test;
 } kOwnedElsewhere[] = {
-    {Refusal::too_long, "control_socket_test.cc"},
-    {Refusal::too_many_connections, "control_socket_test.cc"},
-    {Refusal::not_permitted, "hostile_clients_test.cc"},
-    {Refusal::no_memory, "ring_server_test.cc"},
-    {Refusal::ring_full, "gmesp_client_test.cc"},
-    {Refusal::bad_configuration, "config_reload_test.cc"},
-    {Refusal::needs_restart, "config_reload_test.cc"},
+    {Refusal::too_long, "control_socket_test.cc", "ControlSocketTest.RefusesBadRecordsAndServesOn"},
+    {Refusal::too_many_connections, "control_socket_test.cc",
+     "ControlSocketTest.RefusesMoreClientsThanItMayHave"},
+    {Refusal::not_permitted, "hostile_clients_test.cc",
+     "HostileClientsTest.IsForRootOwnerAndGroupWhateverTheFileSays"},
+    {Refusal::no_memory, "ring_server_test.cc", "RingServerTest.SaysThatThereIsNoMemoryForARing"},
+    {Refusal::ring_full, "gmesp_client_test.cc", "GmespClientTest.HasAnEndOfUnansweredCommands"},
+    {Refusal::bad_configuration, "config_reload_test.cc",
+     "ConfigReload.RefusesAFileThatIsNotAcceptedAndChangesNothing"},
+    {Refusal::needs_restart, "config_reload_test.cc",
+     "ConfigReload.RefusesWhatNeedsARestartByItsName"},
 };
 
 bool is_owned_elsewhere(const RefusalInfo& info) {
   for (const auto& other : kOwnedElsewhere) {
     if (other.refusal != info.refusal) continue;
-    std::stringstream file;
-    file << std::ifstream(std::string(GMESP_TESTS_FOLDER "/") + other.file).rdbuf();
-    return file.str().find(info.code) != std::string::npos;
+    const std::regex code("\\b" + std::string(info.code) + "\\b");
+    const bool owned = std::regex_search(body_of_test(other.file, other.test), code);
+    EXPECT_TRUE(owned) << other.test << " does not look for " << info.code;
+    return owned;
   }
   return false;
 }
