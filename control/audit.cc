@@ -4,6 +4,8 @@
 #include <x86intrin.h>
 
 #include <chrono>
+#include <cstdio>
+#include <ctime>
 
 namespace gmesp {
 namespace {
@@ -23,6 +25,17 @@ int64_t time_of_tsc(uint64_t tsc, uint64_t tsc_now, int64_t now_us, uint64_t tsc
   const uint64_t ago = tsc_now - tsc;
   return now_us -
          static_cast<int64_t>(ago / tsc_hz * 1'000'000 + ago % tsc_hz * 1'000'000 / tsc_hz);
+}
+
+std::string utc_text(int64_t time_us) {
+  const std::time_t second = time_us / 1'000'000;
+  std::tm utc{};
+  gmtime_r(&second, &utc);
+  char text[40];
+  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(text + length, sizeof text - length, ".%03dZ",
+                static_cast<int>(time_us / 1000 % 1000));
+  return text;
 }
 
 Audit::Audit(const AuditConfig& config, uint64_t tsc_hz, SaManager& sas)

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "control/sa_manager.h"
@@ -54,5 +55,8 @@ class Audit {
 // The time of a moment of the time stamp counter, by what both clocks say now. One that seems to
 // come is now: the counters of two CPUs may differ a little.
 int64_t time_of_tsc(uint64_t tsc, uint64_t tsc_now, int64_t now_us, uint64_t tsc_hz);
+
+// The time of an AuditNotice for people: RFC 3339, with milliseconds.
+std::string utc_text(int64_t time_us);
 
 }  // namespace gmesp

@@ -161,6 +161,12 @@ uint64_t read_reasons(ConfigTable& table) {
       return name && known.name == *name;
     });
     if (info == kDropInfo.end()) table.refuse("reasons", kExpected, *node);
+    if ((audit_bit(info->drop) & kNeverTold) != 0) {
+      table.refuse("reasons",
+                   "a reason of which there are records: a port drops and counts \"" +
+                       std::string(info->name) + "\" before anything reads the packet",
+                   *node);
+    }
     reasons |= audit_bit(info->drop);
   }
   return reasons;

@@ -37,7 +37,9 @@ void EventLog::write(const Event& event) {
 bool EventLog::has_room() {
   const auto now = std::chrono::steady_clock::now();
   if (now - second_ >= std::chrono::seconds(1)) {
-    if (left_out_ != 0) spdlog::info("{} lines about SAs and sets left out", left_out_);
+    if (left_out_ != 0) {
+      spdlog::info("{} lines about SAs, sets and audited packets left out", left_out_);
+    }
     second_ = now;
     lines_ = 0;
     left_out_ = 0;
@@ -59,13 +61,17 @@ void EventLog::write(const SaUseNotice& notice) {
                sentence(notice.kind));
 }
 
+// RFC 4303 4: SPI, time, addresses, sequence number and flow label; "-": the packet did not tell.
 void EventLog::write(const AuditNotice& notice) {
   const AuditRecord& record = notice.record;
-  spdlog::info("audit: {} {} SPI {} number {} from {} to {}", name(record.direction),
-               drop_info(record.reason).name, record.has_spi ? to_string(record.spi) : "-",
+  const bool has_flow_label = record.has_addresses && !record.source.is_v4();
+  spdlog::info("audit: {} {} {} SPI {} number {} from {} to {} flow label {}",
+               utc_text(notice.time_us), name(record.direction), drop_info(record.reason).name,
+               record.has_spi ? to_string(record.spi) : "-",
                record.has_number ? std::to_string(static_cast<uint32_t>(record.number)) : "-",
                record.has_addresses ? to_string(record.source) : "-",
-               record.has_addresses ? to_string(record.destination) : "-");
+               record.has_addresses ? to_string(record.destination) : "-",
+               has_flow_label ? std::to_string(record.flow_label) : "-");
 }
 
 }  // namespace gmesp

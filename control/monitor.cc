@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/monitor.h"
 
-#include <cstdio>
-#include <ctime>
 #include <utility>
 
 #include "control/json_writer.h"
@@ -10,18 +8,6 @@
 
 namespace gmesp {
 namespace {
-
-// RFC 3339, with milliseconds.
-std::string utc_text(int64_t time_us) {
-  const std::time_t second = time_us / 1'000'000;
-  std::tm utc{};
-  gmtime_r(&second, &utc);
-  char text[40];
-  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  std::snprintf(text + length, sizeof text - length, ".%03dZ",
-                static_cast<int>(time_us / 1000 % 1000));
-  return text;
-}
 
 void write(JsonWriter& json, const SetEvent& event) {
   json.field("event", name(event.kind)).field("handle", to_string(event.handle));

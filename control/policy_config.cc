@@ -139,6 +139,20 @@ void read_prefixes(ConfigTable& table, Policy& policy) {
   }
 }
 
+// TS 33.203 Annex J: what comes in clear is bounded for each source and in all.
+void check_rates(ConfigTable& table, const Policy& policy) {
+  std::string unbounded;
+  for (const PolicyRule& rule : policy.rules) {
+    if (!rule.pass || !rule.in || (rule.rate != 0 && rule.rate_per_source != 0)) continue;
+    unbounded += (unbounded.empty() ? "" : ", ") + quoted(rule);
+  }
+  if (unbounded.empty()) return;
+  table.warn("rule",
+             "[policy] rules pass any number of packets from the access side, of one source "
+             "or in all, for want of rate and rate_per_source: " +
+                 unbounded);
+}
+
 void check_sizes(const ConfigTable& table, const Policy& policy) {
   size_t prefixes = policy.own_prefixes.size();
   if (table.has("reachable")) prefixes += policy.reachable.size();
@@ -177,6 +191,7 @@ void read_policy(ConfigTable table, Policy& policy) {
     policy.rules.push_back(rule);
   }
   check_sizes(table, policy);
+  check_rates(table, policy);
   table.refuse_unknown_keys();
 }
 

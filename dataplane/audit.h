@@ -39,6 +39,12 @@ inline constexpr uint64_t kAuditableReasons = audit_bits({
     Drop::selector_mismatch,                          // RFC 4301 5.2 step 4
 });
 
+// What a port drops before anything reads the packet is counted and not told: there is no record to
+// be had. So is bad_ip_checksum where the device has found it, but not in the stages.
+inline constexpr uint64_t kNeverTold =
+    audit_bits({Drop::multi_segment, Drop::shared_buffer, Drop::no_room});
+static_assert((kAuditableReasons & kNeverTold) == 0, "what the standards ask for is told");
+
 // One packet that was dropped. Keys and payload are never part of it.
 struct AuditRecord {
   uint64_t tsc = 0;  // of the poll that dropped it

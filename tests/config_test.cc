@@ -402,10 +402,25 @@ TEST(Config, EveryWrongValueOfAuditIsNamedWithItsPlace) {
       {"[audit]\nreasons = 'runt'\n", "7:11: key 'audit.reasons': expected " + reasons},
       {"[audit]\nreasons = ['runt', 'rnt']\n", "7:20: key 'audit.reasons': expected " + reasons},
       {"[audit]\nreasons = [1]\n", "7:12: key 'audit.reasons': expected " + reasons},
+      {"[audit]\nreasons = ['runt', 'shared_buffer']\n",
+       "7:20: key 'audit.reasons': expected a reason of which there are records: a port drops and "
+       "counts \"shared_buffer\" before anything reads the packet"},
       {"[audit]\nrate = 1\n",
        "7:1: key 'audit.rate': unknown, expected one of enabled, per_second, reasons, log"},
   };
   for (const RefusedText& row : rows) EXPECT_EQ(refusal_of(kLeast + row.text), row.expected);
+}
+
+// A reason is either recorded when it is asked for, or refused.
+TEST(Config, EveryReasonThatIsEverToldMayBeAudited) {
+  for (const DropInfo& info : kDropInfo) {
+    const std::string text = kLeast + "[audit]\nreasons = ['" + std::string(info.name) + "']\n";
+    if ((audit_bit(info.drop) & kNeverTold) != 0) {
+      EXPECT_TRUE(refusal_of(text).starts_with("7:12: key 'audit.reasons': ")) << info.name;
+    } else {
+      EXPECT_EQ(read_text(text).audit.setting().reasons, audit_bit(info.drop)) << info.name;
+    }
+  }
 }
 
 TEST(Config, WhatIsNoTomlIsRefusedAtItsPlace) {

@@ -16,6 +16,8 @@
 #include "control/file_descriptor.h"
 #include "control/listener.h"
 #include "tests/control_client.h"
+#include "tests/kept_memory.h"
+#include "tests/shell.h"
 
 namespace gmesp {
 namespace {
@@ -65,14 +67,15 @@ class GmespctlKeysTest : public testing::Test {
   }
   // Returns when the request has come.
   void run(std::vector<std::string> words) {
-    words.insert(words.begin(), {GMESP_GMESPCTL, "-s", path_});
+    words.insert(words.begin(), {program_, "-s", path_});
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     process_ = fork();
     ASSERT_GE(process_, 0);
     if (process_ == 0) {
-      execv(GMESP_GMESPCTL, arguments.data());
+      if (uid_ != 0 && setresuid(uid_, uid_, uid_) != 0) _exit(126);
+      execv(program_.c_str(), arguments.data());
       _exit(127);
     }
     pollfd wait{listener_.get(), POLLIN, 0};
@@ -94,6 +97,7 @@ class GmespctlKeysTest : public testing::Test {
     }
   }
   void expect_no_key() const {
+    if (geteuid() != 0) GTEST_SKIP() << "reading its memory takes CAP_SYS_PTRACE";
     const std::string folder = "/proc/" + std::to_string(process_);
     EXPECT_EQ(all_of(folder + "/cmdline").find(kHalves[0]), std::string::npos);
     const std::string memory = memory_of(process_);
@@ -101,6 +105,8 @@ class GmespctlKeysTest : public testing::Test {
     for (const std::string& half : kHalves) EXPECT_EQ(memory.find(half), std::string::npos);
   }
 
+  std::string program_ = GMESP_GMESPCTL;
+  uid_t uid_ = 0;  // of gmespctl; 0: ours
   std::string path_ = socket_path("ctl-keys.sock");
   std::string file_ = socket_path("ctl-keys.file");
   FileDescriptor listener_ = listen_on(path_, "");
@@ -126,6 +132,20 @@ TEST_F(GmespctlKeysTest, HasNoneOfItsInputLeft) {
                        << "\n";
   run({"-f", file_});
   expect_no_key();
+}
+
+// Root may read any memory, so another user runs it where we are root: a copy, which he can reach.
+TEST_F(GmespctlKeysTest, KeepsItsMemoryToItself) {
+  const std::string copy = socket_path("ctl-keys.copy");
+  if (geteuid() == 0) {
+    ASSERT_EQ(shell("install -m 755 " + program_ + " " + copy).status, 0);
+    ASSERT_EQ(shell("chmod 666 " + path_).status, 0);
+    program_ = copy;
+    uid_ = 65534;
+  }
+  run({"ue", "challenge", "handle", kMark, "ck", key(), "ik", key()});
+  expect_memory_kept(process_);
+  unlink(copy.c_str());
 }
 
 }  // namespace

@@ -8,11 +8,11 @@
 
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 #include <string>
 
 #include "control/client/gmesp.h"
 #include "tests/gmespd_process.h"
+#include "tests/kept_memory.h"
 #include "tests/shell.h"
 #include "tests/socket_client.h"
 
@@ -89,6 +89,7 @@ class GmespdRightsTest : public testing::Test {
     gmesp_close(ring);
     EXPECT_EQ(client.ask(R"({"command":"sa flush"})").value("deleted", 0), 2);
   }
+  static constexpr const char* kAsRoot = "serves as uid 0";
   nlohmann::json status() const { return SocketClient(socket_).ask(R"({"command":"status"})"); }
 
   std::string folder_;
@@ -143,8 +144,28 @@ TEST_F(GmespdRightsTest, ServesAsAnotherUserInEveryThread) {
   EXPECT_EQ(file.st_gid, games->gr_gid);
   expect_service();
   EXPECT_EQ(status().value("user", ""), "nobody");
+  EXPECT_EQ((said + status()["warnings"].dump()).find(kAsRoot), std::string::npos) << said;
   EXPECT_EQ(gmespd.stop(SIGTERM), 0);
   EXPECT_FALSE(std::filesystem::exists(socket_)) << "in a folder that was made for him";
+}
+
+// Without capabilities, uid 0 still owns what is root's.
+TEST_F(GmespdRightsTest, WarnsWhenItGoesOnAsRoot) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root stays root";
+  Gmespd gmespd(config(""));
+  const std::string said = gmespd.wait_for("ready, role");
+  ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
+  EXPECT_NE(said.find(kAsRoot), std::string::npos) << said;
+  const nlohmann::json told = status();
+  size_t warnings = 0;
+  for (const nlohmann::json& warning : told["warnings"]) {
+    const std::string text = warning.value("warning", "");
+    if (text.find(kAsRoot) == std::string::npos) continue;
+    ++warnings;
+    EXPECT_EQ(warning.value("code", ""), "start");
+    EXPECT_NE(text.find("[control] user"), std::string::npos) << "what mends it: " << text;
+  }
+  EXPECT_EQ(warnings, 1u);
 }
 
 // A folder that was there is somebody else's: the files stay, and the next start replaces them.
@@ -193,18 +214,7 @@ TEST_F(GmespdRightsTest, KeepsItsMemoryToItself) {
   const std::string said = gmespd.wait_for("ready, role");
   ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   const std::string folder = "/proc/" + std::to_string(gmespd.pid());
-  std::ifstream limits(folder + "/limits");
-  std::string core;
-  for (std::string line; std::getline(limits, line);) {
-    if (line.starts_with("Max core file size")) core = line;
-  }
-  std::istringstream words(core);
-  std::string max, c, f, size, soft, hard;
-  words >> max >> c >> f >> size >> soft >> hard;
-  EXPECT_EQ(soft + " " + hard, "0 0") << core;
-  struct stat memory {};
-  ASSERT_EQ(stat((folder + "/mem").c_str(), &memory), 0);
-  EXPECT_EQ(memory.st_uid, 0u) << "a process that may be dumped gives it to its user";
+  expect_memory_kept(gmespd.pid());
   if (!kMemoryIsOurs) return;
   const nlohmann::json told = status();
   if (told.value("memory_locked", false)) {

@@ -59,6 +59,7 @@ TEST_F(GmespdTest, ChecksAFileWithoutStarting) {
   EXPECT_TRUE(good.output.ends_with(example + ": ok\n")) << good.output;
   EXPECT_NE(good.output.find(": warning: [policy] reachable is empty"), std::string::npos)
       << good.output;
+  EXPECT_EQ(good.output.find("rate_per_source"), std::string::npos) << "its rules are bounded";
 
   const std::string file = folder_ + "/broken.toml";
   std::ofstream(file) << "role = 'pcscf'\n[workers]\ncpus = 'all'\n";
@@ -205,7 +206,8 @@ TEST_F(GmespdTest, TakesItsPolicyFromTheFileAgain) {
   EXPECT_EQ(gmespctl("policy list").output.find("ping"), std::string::npos);
   std::ofstream(file, std::ios::app)
       << "[policy]\nown_prefixes = ['192.0.2.1']\nreachable = ['192.0.2.1']\n"
-         "[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\nlocal = ['192.0.2.1']\nrate = 7\n";
+         "[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\nlocal = ['192.0.2.1']\nrate = 7\n"
+         "rate_per_source = 7\n";
   const Outcome done = gmespctl("config reload");
   EXPECT_EQ(done.status, 0);
   EXPECT_EQ(done.output, "1 rules in use\n");

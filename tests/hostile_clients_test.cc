@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tests/control_client.h"
+#include "tests/ring_client.h"
 
 namespace gmesp {
 namespace {
@@ -75,6 +76,34 @@ class HostileClientsTest : public testing::Test {
       }
       for (auto& client : clients) client->receive(0);
     }
+  }
+
+  std::unique_ptr<RingClient> connect_ring() const {
+    SocketClient client(path_);
+    client.send(std::string(client::kRingRequest));
+    return std::make_unique<RingClient>(client.take());
+  }
+  // As many rings as there are, each anew where it was turned away or taken.
+  int want_all_rings() const {
+    std::vector<std::unique_ptr<RingClient>> rings(RingServer::kMaxRings);
+    while (true) {
+      for (auto& ring : rings) {
+        if (!ring || !ring->connected() || !ring->bells()) ring = connect_ring();
+      }
+    }
+  }
+  // Whether gmespd answers a command of it.
+  static bool is_served(RingClient& ring, uint32_t ue) {
+    if (!ring.connected() || !ring.put(register_record(ue, ue))) return false;
+    ring.ring();
+    for (int i = 0; i < 20000; ++i) {
+      if (const auto answer = ring.get()) return answer->head.token == ue;
+      usleep(1000);
+    }
+    return false;
+  }
+  nlohmann::json ring_counts() const {
+    return ControlClient(path_).ask(R"({"command":"status"})")["rings"];
   }
 
   std::string path_ = socket_path("hostile.sock");
@@ -145,6 +174,53 @@ TEST_F(HostileClientsTest, AnswersOrTurnsAwayEachOfAThousandConnections) {
   EXPECT_EQ(many.result(), 0);
   ControlClient client(path_);
   EXPECT_TRUE(client.ask(kCount).contains("total"));
+}
+
+// Two such processes, that one has all and the other wants them; a third of the rings is ours.
+TEST_F(HostileClientsTest, ProcessesThatWantEveryRingKeepNobodyOut) {
+  Process greedy([this] { return want_all_rings(); });
+  Process other([this] { return want_all_rings(); });
+  serve();
+  greedy.start();
+  for (int i = 0; i < 2000 && ring_counts()["connected"] != RingServer::kMaxRings; ++i) {
+    usleep(10'000);
+  }
+  ASSERT_EQ(ring_counts()["connected"], RingServer::kMaxRings);
+  other.start();
+  std::vector<std::unique_ptr<RingClient>> rings;
+  for (uint32_t ue = 0; ue < RingServer::kMaxRings / 3; ++ue) {
+    rings.push_back(connect_ring());
+    ASSERT_TRUE(is_served(*rings.back(), ue)) << rings.back()->text();
+  }
+  usleep(200'000);
+  for (uint32_t ue = 0; ue < rings.size(); ++ue) {
+    EXPECT_TRUE(rings[ue]->bells()) << ue << " was taken";
+    EXPECT_TRUE(is_served(*rings[ue], 1000 + ue)) << ue;
+  }
+  const nlohmann::json counts = ring_counts();
+  EXPECT_EQ(counts["connected"], RingServer::kMaxRings);
+  EXPECT_GE(counts["turned_away"], rings.size());
+}
+
+TEST_F(HostileClientsTest, AnswersOrTurnsAwayEachOfAThousandRings) {
+  Process many([this] {
+    rlimit files{};
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    std::vector<std::unique_ptr<RingClient>> rings;
+    size_t served = 0, refused = 0;
+    for (uint32_t ue = 0; ue < 1000; ++ue) {
+      rings.push_back(connect_ring());
+      served += rings.back()->connected() && is_served(*rings.back(), ue);
+      refused += rings.back()->text().find("too_many_connections") != std::string::npos;
+    }
+    return served == RingServer::kMaxRings && served + refused == 1000 ? 0 : 1;
+  });
+  serve();
+  many.start();
+  EXPECT_EQ(many.result(), 0);
+  EXPECT_TRUE(is_served(*connect_ring(), 7)) << "of another process";
 }
 
 TEST_F(HostileClientsTest, RefusesARecordOfAMegabyte) {

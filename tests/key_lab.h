@@ -137,7 +137,8 @@ class KeyLab : public testing::Test {
     std::ofstream(file) << "role = 'pcscf'\n[control]\nsocket = '" << socket_
                         << "'\n[workers]\nhugepages = '" << hugepages_ << "'\ncpus = ["
                         << sched_getcpu() << "]\n"
-                        << port("access") << port("host") << "[sa]\ncapacity = 100\n";
+                        << port("access") << port("host") << "[sa]\ncapacity = 100\n"
+                        << audit_;
     return file;
   }
 
@@ -168,6 +169,7 @@ class KeyLab : public testing::Test {
   }
 
   std::string hugepages_ = "never";
+  std::string audit_;  // the table, or nothing
   std::string folder_;
   std::string socket_;
   std::optional<Gmespd> gmespd_;

@@ -13,6 +13,8 @@ namespace {
 
 class KeyToldTest : public KeyLab {
  protected:
+  KeyToldTest() { audit_ = "[audit]\nlog = true\n"; }
+
   nlohmann::json ask(SocketClient& client, const nlohmann::json& request) {
     return ask_text(client, request.dump());
   }
@@ -65,9 +67,12 @@ TEST_F(KeyToldTest, NothingGmespdSaysHasAKeyInIt) {
     EXPECT_TRUE(ask_text(client, record).contains("code"));
   }
   for (const char* command :
-       {"status", "stats", "drops", "sa list", "sa count", "ue list", "ue count"}) {
-    ask(client, {{"command", command}});
+       {"status", "stats", "drops", "sa list", "sa count", "ue list", "ue count", "policy list",
+        "config reload", "audit status", "ue reconcile"}) {
+    EXPECT_FALSE(ask(client, {{"command", command}}).contains("code")) << command;
   }
+  const nlohmann::json check{{"command", "ue check"}, {"ue", "10.1.0.1"}, {"ue-port", 40001}};
+  EXPECT_EQ(ask(client, check).value("handle", ""), offer.value("handle", "none"));
   EXPECT_EQ(ask(client, {{"command", "sa flush"}, {"all", true}}).value("sets", 0), 1);
   // Events of the drops come within a second or two.
   while (heard_.find("\"event\":\"drop\"") == std::string::npos) {
@@ -78,6 +83,7 @@ TEST_F(KeyToldTest, NothingGmespdSaysHasAKeyInIt) {
   EXPECT_EQ(gmespd_->stop(SIGTERM), 0);
   const std::string log = gmespd_->wait_for("not to be said");
   EXPECT_NE(log.find("stopping"), std::string::npos) << log;
+  EXPECT_NE(log.find("audit: "), std::string::npos) << log;
   heard_ += log;
   expect_nothing_heard(of_sas_);
   expect_nothing_heard(wrong_);

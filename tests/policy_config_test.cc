@@ -20,6 +20,13 @@ std::string rule(const std::string& name, const std::string& lines) {
   return "[[policy.rule]]\nname = '" + name + "'\n" + lines;
 }
 
+// With both rates, where it may have them: no warning of its own.
+std::string limited_rule(const std::string& name, const std::string& lines) {
+  const bool is_out = lines.find("'out'") != std::string::npos;
+  const bool is_drop = lines.find("'drop'") != std::string::npos;
+  return rule(name, lines + (is_out || is_drop ? "" : "rate = 9\nrate_per_source = 9\n"));
+}
+
 // Without the path of the temporary file.
 std::vector<std::string> warnings_of(const std::string& text) {
   const ConfigFile file(text);
@@ -147,6 +154,36 @@ TEST(PolicyConfig, OnlyOwnHostsAreReachableUnlessSaidOtherwise) {
   EXPECT_TRUE(read_text(kLeast + own + "reachable = []\n").policy.reachable.empty());
 }
 
+// R3: per source and in all. One warning, however many rules.
+TEST(PolicyConfig, RulesThatPassAnyNumberAreWarnedOf) {
+  const std::string udp = "match = 'udp'\n";
+  const std::string port = "local_ports = [9]\n";
+  const std::string others = limited_rule("limited", udp + "local_ports = [7]\n") +
+                             rule("out", udp + port + "direction = 'out'\n") +
+                             rule("dropped", udp + "local_ports = [8]\naction = 'drop'\n");
+  EXPECT_TRUE(warnings_of(kQuiet + others).empty());
+  const struct {
+    std::string rules;
+    std::string named;
+  } rows[] = {
+      {rule("a", udp), "\"a\""},
+      {rule("a", udp + "direction = 'in'\n"), "\"a\""},
+      {rule("a", udp + "rate = 9\n"), "\"a\""},
+      {rule("a", udp + "rate_per_source = 9\n"), "\"a\""},
+      {rule("a", udp + "rate = 9\nrate_per_source = 0\n"), "\"a\""},
+      {others + rule("a", udp + port) + rule("b", "match = 'any'\n"), "\"a\", \"b\""},
+  };
+  for (const auto& row : rows) {
+    const auto found = warnings_of(kQuiet + row.rules);
+    ASSERT_EQ(found.size(), 1u) << row.rules;
+    EXPECT_EQ(
+        found[0],
+        "9:1: warning: [policy] rules pass any number of packets from the access side, of one "
+        "source or in all, for want of rate and rate_per_source: " +
+            row.named);
+  }
+}
+
 TEST(PolicyConfig, ARuleThatNeverMatchesIsWarnedOfWithItsPlace) {
   const std::string all_udp = "match = 'udp'\n", one_port = "match = 'udp'\nlocal_ports = [9]\n";
   const auto in = [](const std::string& lines) { return lines + "direction = 'in'\n"; };
@@ -159,26 +196,28 @@ TEST(PolicyConfig, ARuleThatNeverMatchesIsWarnedOfWithItsPlace) {
     std::string dead;
     std::string warning;  // empty: it lives
   } rows[] = {
-      {rule("a", all_udp), one_port, by("rule \"a\"")},
-      {rule("a", "match = 'any'\naction = 'drop'\n"), "match = 'arp'\n", by("rule \"a\"")},
-      {rule("a", "match = 'ip'\n"), "match = 'icmp'\n", by("rule \"a\"")},
-      {rule("a", "match = 'icmp'\n"), "match = 'nd'\n", by("rule \"a\"")},
-      {rule("a", "match = 'icmp'\n"), "match = 'ip'\n", ""},
-      {rule("a", "match = 'ip'\n"), "match = 'arp'\n", ""},
-      {rule("a", one_port), all_udp, ""},
-      {rule("a", in(all_udp)), one_port, ""},
-      {rule("a", in(all_udp)), in(one_port), by("rule \"a\"")},
-      {rule("a", in(all_udp)) + rule("b", out(all_udp)), one_port, by("rule \"a\" and rule \"b\"")},
-      {rule("a", "match = 'udp'\nlocal_ports = ['1-9', '10-20']\n"),
+      {limited_rule("a", all_udp), one_port, by("rule \"a\"")},
+      {limited_rule("a", "match = 'any'\naction = 'drop'\n"), "match = 'arp'\n", by("rule \"a\"")},
+      {limited_rule("a", "match = 'ip'\n"), "match = 'icmp'\n", by("rule \"a\"")},
+      {limited_rule("a", "match = 'icmp'\n"), "match = 'nd'\n", by("rule \"a\"")},
+      {limited_rule("a", "match = 'icmp'\n"), "match = 'ip'\n", ""},
+      {limited_rule("a", "match = 'ip'\n"), "match = 'arp'\n", ""},
+      {limited_rule("a", one_port), all_udp, ""},
+      {limited_rule("a", in(all_udp)), one_port, ""},
+      {limited_rule("a", in(all_udp)), in(one_port), by("rule \"a\"")},
+      {limited_rule("a", in(all_udp)) + limited_rule("b", out(all_udp)), one_port,
+       by("rule \"a\" and rule \"b\"")},
+      {limited_rule("a", "match = 'udp'\nlocal_ports = ['1-9', '10-20']\n"),
        "match = 'udp'\nlocal_ports = ['5-15']\n", by("rule \"a\"")},
-      {rule("a", "match = 'udp'\nlocal_ports = ['1-9', '11-20']\n"),
+      {limited_rule("a", "match = 'udp'\nlocal_ports = ['1-9', '11-20']\n"),
        "match = 'udp'\nlocal_ports = ['5-15']\n", ""},
-      {rule("a", "match = 'udp'\nremote = ['10.0.0.0/8']\n"),
+      {limited_rule("a", "match = 'udp'\nremote = ['10.0.0.0/8']\n"),
        "match = 'udp'\nremote = ['10.1.0.0/16', '10.2.2.2']\n", by("rule \"a\"")},
-      {rule("a", "match = 'udp'\nremote = ['10.0.0.0/8']\n"),
+      {limited_rule("a", "match = 'udp'\nremote = ['10.0.0.0/8']\n"),
        "match = 'udp'\nremote = ['10.1.0.0/16', '11.2.2.2']\n", ""},
-      {rule("a", "match = 'udp'\nremote = ['10.0.0.0/8']\n"), all_udp, ""},
-      {rule("a", "match = 'udp'\nlocal = ['::/0']\n"), "match = 'udp'\nlocal = ['10.0.0.1']\n", ""},
+      {limited_rule("a", "match = 'udp'\nremote = ['10.0.0.0/8']\n"), all_udp, ""},
+      {limited_rule("a", "match = 'udp'\nlocal = ['::/0']\n"),
+       "match = 'udp'\nlocal = ['10.0.0.1']\n", ""},
       {"", "match = 'udp'\nlocal_ports = [5062, '5063-5064']\n",
        "warning: rule \"dead\" never matches: all its local_ports are in protected_ports"},
       {"", "match = 'udp'\nlocal_ports = [5062, 5065]\n", ""},
@@ -186,7 +225,7 @@ TEST(PolicyConfig, ARuleThatNeverMatchesIsWarnedOfWithItsPlace) {
   for (const auto& row : rows) {
     const std::string before = kQuiet + row.before;
     const auto lines = static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
-    const auto found = warnings_of(before + rule("dead", row.dead));
+    const auto found = warnings_of(before + limited_rule("dead", row.dead));
     ASSERT_EQ(found.size(), row.warning.empty() ? 0u : 1u) << row.before << row.dead;
     if (row.warning.empty()) continue;
     const bool of_ports = row.before.empty();

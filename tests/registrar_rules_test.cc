@@ -398,6 +398,28 @@ TEST_F(RegistrarRulesTest, RolesAreNotMixed) {
       Refusal::not_for_role);
 }
 
+// R19: three SPIs are one set and a half. What half a set has taken rests, like all that was given.
+TEST_F(RegistrarRulesTest, ASetThatFindsOneSpiAloneIsRefusedWhole) {
+  const AssumeRole role(control_thread);
+  RegistrarConfig config;
+  config.spis = {0x10000, 0x10002};
+  GmLab lab(kPlainConfig, config);
+  Registrar& registrar = lab.pcscf.registrar;
+  const auto offer = client(41000, 41001);
+  RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = kImpi, .impus = {}};
+  call.client = &offer;
+  const SetHandle first = registrar.registered(call).handle;
+  EXPECT_EQ(register_at_pcscf(lab, offer, "late@example"), Refusal::spis_exhausted);
+  EXPECT_EQ(registrar.count(SetState::offered), 1u);
+  EXPECT_EQ(registrar.registrations(), 1u);
+  EXPECT_EQ(registrar.spis().quarantined(), 1u);
+  registrar.remove(first, true, true, [](auto) {});
+  lab.pcscf.settle();
+  EXPECT_EQ(register_at_pcscf(lab, offer, "late@example"), Refusal::spis_exhausted);
+  lab.pass_time(std::chrono::seconds(config.spi_quarantine_s));
+  EXPECT_EQ(register_at_pcscf(lab, offer, "late@example"), std::nullopt);
+}
+
 // Every table that can be full refuses by name and leaves nothing half installed.
 TEST_F(RegistrarRulesTest, FullTablesRefuseWholeSets) {
   const AssumeRole role(control_thread);

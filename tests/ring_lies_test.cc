@@ -250,6 +250,31 @@ TEST_F(RingLiesTest, DoesNotReadBackWhatItHasWritten) {
   EXPECT_EQ(registrar_.count(SetState::offered), 2u);
 }
 
+// A hole in the memory comes back as zeros wherever somebody looks: of a ring that nothing has
+// passed through that is no lie, of any other it is one about an index.
+TEST_F(RingLiesTest, OutlivesHolesInTheMemoryThatItShares) {
+  AssumeRole role(control_thread);
+  const auto punch = [](const RingClient& ring) {
+    return fallocate(ring.memory_file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                     sizeof(client::SharedMemory));
+  };
+  constexpr uint64_t kTimes = 50;
+  for (uint32_t ue = 0; ue < kTimes; ++ue) {
+    const auto ring = connect();
+    ASSERT_EQ(punch(*ring), 0) << "the kernel refuses it: nothing is left to test";
+    EXPECT_EQ(ring->memory().header.magic, 0u) << "it is gone";
+    EXPECT_EQ(ask(*ring, register_record(1, ue)).head.refused, 0);
+    ASSERT_TRUE(ring->put(register_record(2, ue)));
+    ASSERT_EQ(punch(*ring), 0);
+    settle();
+    EXPECT_EQ(server_.rings(), 0u);
+    EXPECT_FALSE(ring->bells()) << "the server has hung up";
+  }
+  EXPECT_EQ(server_.counts().thrown_out, kTimes);
+  EXPECT_EQ(registrar_.count(SetState::offered), kTimes);
+  EXPECT_EQ(ask(*connect(), register_record(1, kTimes)).head.refused, 0);
+}
+
 // A bell costs its sender as much as us, and a full socket blocks nobody.
 TEST_F(RingLiesTest, SurvivesAClientThatRingsWithoutEnd) {
   AssumeRole role(control_thread);

@@ -12,9 +12,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "tests/ring_lab.h"
@@ -259,6 +262,44 @@ TEST_F(RingServerTest, SaysThatThereIsNoMemoryForARing) {
   EXPECT_NE(ring.text().find("\"no_memory\""), std::string::npos) << ring.text();
   EXPECT_EQ(server_.rings(), 0u);
   EXPECT_TRUE(connect()->connected());
+}
+
+struct Held {
+  size_t descriptors = 0;
+  size_t mappings = 0;  // of rings
+};
+Held held() {
+  Held held;
+  for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator("/proc/self/fd")) {
+    ++held.descriptors;
+  }
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    held.mappings += line.find("memfd:gmesp-ring") != std::string::npos;
+  }
+  return held;
+}
+
+// Used, left with a command unread, and hung up at once.
+TEST_F(RingServerTest, KeepsNothingOfClientsThatHaveGone) {
+  AssumeRole role(control_thread);
+  const Held before = held();
+  EXPECT_EQ(before.mappings, 0u);
+  for (uint32_t ue = 0; ue < 900; ++ue) {
+    const auto ring = connect();
+    ASSERT_TRUE(ring->connected()) << ue;
+    if (ue == 0) {
+      EXPECT_EQ(held().mappings, 2u) << "ours and the server's: the count sees them";
+    }
+    if (ue % 3 == 0) ask(*ring, register_record(1, ue));
+    if (ue % 3 == 1) ring->put(register_record(1, ue));
+    ring->hang_up();
+    settle();
+    ASSERT_EQ(server_.rings(), 0u);
+  }
+  EXPECT_EQ(held().descriptors, before.descriptors);
+  EXPECT_EQ(held().mappings, 0u);
+  EXPECT_EQ(server_.counts().opened, 900u);
 }
 
 // What a child does until it is killed. The parent's mapping did not come with the fork.

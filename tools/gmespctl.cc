@@ -20,6 +20,7 @@
 
 #include "control/file_descriptor.h"
 #include "control/json_writer.h"
+#include "tools/core_dumps.h"
 #include "tools/gmespctl_mkpcap.h"
 #include "tools/gmespctl_print.h"
 #include "tools/gmespctl_print_ue.h"
@@ -238,6 +239,7 @@ void parse(CLI::App& app, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using gmesp::ExitStatus;
+  gmesp::refuse_core_dumps();  // before any key is here
   gmesp::Options options;
   CLI::App app{"Talks to a running gmespd.", "gmespctl"};
   gmesp::declare(app, options);

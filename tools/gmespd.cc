@@ -89,6 +89,7 @@ void serve(const Config& config, bool verbose) {
   if (!info.memory_locked) info.notices.push_back(not_locked);
   drop_privileges(config.user);
   info.user = current_user();
+  if (const std::string notice = served_as_root(); !notice.empty()) info.notices.push_back(notice);
   for (const std::string& notice : info.notices) spdlog::warn("{}", notice);
   for (const std::string& warning : config.notes.warnings) spdlog::warn("{}", warning);
   engine.start_workers();

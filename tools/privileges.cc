@@ -24,6 +24,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/core_dumps.h"
+
 namespace gmesp {
 namespace {
 
@@ -115,9 +117,13 @@ void drop_privileges(const std::optional<Account>& user) {
                                " keeps its capabilities; start gmespd without them");
     }
   }
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  const rlimit nothing{};
-  setrlimit(RLIMIT_CORE, &nothing);
+  refuse_core_dumps();
+}
+
+std::string served_as_root() {
+  if (geteuid() != 0) return "";
+  return "gmespd serves as uid 0, to whom most files of this machine belong, capabilities or not: "
+         "give it a user of its own in [control] user (useradd -r NAME makes one)";
 }
 
 std::string current_user() {

@@ -21,6 +21,9 @@ std::string lock_memory();
 // std::runtime_error when the user cannot be had, or a thread keeps a capability all the same.
 void drop_privileges(const std::optional<Account>& user);
 
+// Empty: the process has become somebody else than root; else what mends it.
+std::string served_as_root();
+
 // Whom the process serves as: a name, or a number that has none.
 std::string current_user();
 

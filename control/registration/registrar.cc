@@ -62,8 +62,9 @@ Registrar::Registrar(const RegistrarConfig& config, SaManager& sas, Clock clock)
       clock_(std::move(clock)),
       sets_(config.capacity),
       spis_(
-          role_, std::chrono::seconds(config.spi_quarantine_s),
-          [&sas](Spi spi) { return sas.has_inbound(spi); }, 2 * config.capacity),
+          config.spis.value_or(spi_range(role_)), std::chrono::seconds(config.spi_quarantine_s),
+          [&sas](Spi spi) { return sas.has_inbound(spi); }, 2 * config.capacity,
+          SpiAllocator::kMaxQuarantined),
       used_keys_(2 * config.capacity, config.capacity),
       timers_(config.capacity, clock_().count()) {
   sas_.on_set_news([this](SetIndex set, SaHandle sa, SaNews news)

@@ -5,9 +5,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "control/registration/negotiation.h"
+#include "control/registration/spi_allocator.h"
 #include "crypto/key_material.h"
 
 namespace gmesp {
@@ -38,6 +40,7 @@ struct RegistrarConfig {
   uint32_t spi_quarantine_s = 256;     // at least twice 64*T1 (R19)
   size_t max_sets = 3;                 // of one IMPI (INT-43)
   size_t capacity = 65536;             // sets in all
+  std::optional<SpiRange> spis = {};   // else the role's; no key of the file: fewer help nobody
 
   std::chrono::milliseconds grace() const { return std::chrono::milliseconds(64 * int64_t{t1_ms}); }
 };

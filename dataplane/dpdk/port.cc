@@ -36,7 +36,7 @@ size_t Port::receive(Burst& burst, Drops& drops, PortCounters& port) {
       rte_prefetch0(packet.data);  // the classifier reads it when the whole burst is here
       burst.push(packet);
     } else {
-      drops.counters.count(verdict.reason());  // no stage has looked at it
+      drops.counters.count(verdict.reason());  // no stage has read it (kNeverTold)
       release(packet);
     }
   }
