@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Every reason of kDropInfo, once, by a packet through the real path. A reason that nobody makes
-<<<<<<< HEAD
 // happen here and no other test owns fails the walk, as does one with two owners. Then all that one
 // packet or two bring about, by the thousand, in any mixture with good ones.
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <random>
-#include <set>
-=======
-// happen here and no other test owns fails the walk, as does one with two owners.
-#include <functional>
 #include <regex>
->>>>>>> wt-b
+#include <set>
 #include <string>
 
 #include "tests/fragments.h"
