@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -467,6 +468,29 @@ TEST(Commands, HaveEveryKeyAndCodeInTheReadme) {
   EXPECT_GT(words.size(), 90u);
   for (const std::string& word : words) {
     EXPECT_NE(readme.str().find("`" + word + "`"), std::string::npos) << word;
+  }
+}
+
+// The fuzzer's seeds and dictionary: what is in neither is met by chance alone.
+TEST(Commands, AreKnownToTheFuzzer) {
+  std::ostringstream seeds, dictionary;
+  for (const auto& file :
+       std::filesystem::directory_iterator(GMESP_TESTS_FOLDER "/fuzz/corpus/json")) {
+    seeds << std::ifstream(file.path()).rdbuf();
+  }
+  dictionary << std::ifstream(GMESP_TESTS_FOLDER "/fuzz/json.dict").rdbuf();
+  const auto has = [](const std::ostringstream& text, const std::string& part) {
+    return text.str().find(part) != std::string::npos;
+  };
+  for (const CommandRule& rule : kCommandRules) {
+    const std::string words(rule.words);
+    EXPECT_TRUE(has(seeds, R"({"command":")" + words + '"')) << words;
+    EXPECT_TRUE(has(dictionary, R"("\")" + words + R"(\"")")) << words;
+    for (const KeyRule& key : rule.keys) {
+      const std::string name(key.name);
+      EXPECT_TRUE(has(seeds, '"' + name + R"(":)")) << words << ' ' << name;
+      EXPECT_TRUE(has(dictionary, R"(\")" + name + R"(\":)")) << words << ' ' << name;
+    }
   }
 }
 

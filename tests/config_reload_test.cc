@@ -30,14 +30,8 @@ std::string file_with(const std::string& rules) {
   return kLeast + "[policy]\nown_prefixes = ['192.0.2.1']\n" + rules;
 }
 const std::string kOneRule = file_with(
-    "reachable = []
-"
-    "[[policy.rule]]
-name = 'ping'
-match = 'icmp-echo'
-rate = 9
-rate_per_source = 9
-");
+    "reachable = []\n"
+    "[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\nrate = 9\nrate_per_source = 9\n");
 const std::string kTwoRules = file_with(
     "reachable = ['192.0.2.1']\n"
     "[[policy.rule]]\nname = 'register'\nmatch = 'udp'\nlocal = ['192.0.2.0/24']\n"

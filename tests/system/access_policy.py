@@ -8,8 +8,9 @@ import threading
 import time
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import (ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS,
-                                ICMPv6NDOptDstLLAddr, IPv6)
+from scapy.layers.inet6 import (ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
+                                ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr,
+                                IPv6, IPv6ExtHdrDestOpt)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 import lab
@@ -17,6 +18,7 @@ import report
 
 HIDDEN = {4: "192.0.2.99", 6: "2001:db8::99"}
 OTHER_UE = "192.0.2.11"
+ROUTER, PHONE = "fe80::1", "fe80::10"
 RATE_PER_SOURCE = 20
 PATIENCE_SECONDS = 2
 SILENCE_SECONDS = 0.2
@@ -44,6 +46,14 @@ local_ports = [5060]
 name = "sip-tcp"
 match = "tcp"
 local_ports = [5060]
+"""
+
+ROUTER_RULE = f"""
+[[policy.rule]]
+name = "router"
+match = "nd-router"
+direction = "in"
+remote = ["{ROUTER}"]
 """
 
 
@@ -149,6 +159,34 @@ def flood_is_held(bed, ue, core):
     passes(ue, core, ping(OTHER_UE, 1))
 
 
+def of_a_router(source, destination="ff02::1", headers=None):
+    """A router advertisement; headers: extension headers that hide it (RFC 7113)."""
+    said = (ICMPv6ND_RA(routerlifetime=1800) / ICMPv6NDOptSrcLLAddr(lladdr=lab.UE_MAC)
+            / ICMPv6NDOptPrefixInfo(prefix="2001:db8:bad::", prefixlen=64))
+    said = headers / said if headers else said
+    return frame(IPv6(src=source, dst=destination, hlim=255) / said, BROADCAST)
+
+
+def no_phone_is_a_router(bed, ue, core):
+    """Neighbour discovery passes all the while, an advertisement only from whom a rule names."""
+    claims_to_be = [of_a_router(PHONE), of_a_router(PHONE, lab.PCSCF[6]),
+                    of_a_router(PHONE, headers=IPv6ExtHdrDestOpt())]
+    of_the_router = of_a_router(ROUTER)
+    all_dropped(bed, ue, core, [*claims_to_be, of_the_router], "policy_default")
+    text = bed.file().read_text()
+    try:
+        bed.file().write_text(text + ROUTER_RULE)
+        bed.gmespctl("config", "reload")
+        passes(ue, core, of_the_router)
+        report.check_equal(bed.rule("router")["hits"], 1, "hits of the router's rule")
+        all_dropped(bed, ue, core, claims_to_be, "policy_default")
+        passes(ue, core, frame(advertisement(lab.UE[6])))
+    finally:
+        bed.file().write_text(text)
+        bed.gmespctl("config", "reload")
+    all_dropped(bed, ue, core, [of_the_router], "policy_default")
+
+
 def reload_under_traffic(bed, ue, core):
     """Every frame of a stream is judged by one policy or the other; none is lost."""
     text = bed.file().read_text()
@@ -217,6 +255,8 @@ def run_cases(results):
             all_dropped(bed, ue, core, martians(), "martian_source")
         with results.case("policy: other hosts are out of reach and not asked for"):
             all_dropped(bed, ue, core, to_hidden_hosts(), "unreachable_host")
+        with results.case("policy: no phone becomes the host's router, the router may be let in"):
+            no_phone_is_a_router(bed, ue, core)
         with results.case("policy: a flood is held to its rate, others are served"):
             flood_is_held(bed, ue, core)
         with results.case("policy: another policy under traffic loses no frame"):

@@ -1,18 +1,22 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""A running gmespd under stress: links that go down and up while packets are on their way, and a
-process that is stopped for a while. Afterwards the same SAs serve all UEs as before, in both
-directions, and every frame that came in went out or is counted.
+"""A running gmespd under stress: links that go down and up while packets are on their way, a
+process that is stopped for a while, SAs and policies that come and go under traffic. Afterwards the
+same SAs serve all UEs as before, in both directions, and every frame that came in went out or is
+counted.
 
   af_packet  the access port's interface goes down and up
   tap        so does the host's
   stopped    SIGSTOP, a flood of hostile packets and good ones meanwhile, SIGCONT
+  storm      thousands of SAs added and deleted, some of them while they have traffic
+  reload     one policy after the other, hostile packets and good ones meanwhile
 """
 
 import json
 import os
 import signal
 import struct
+import threading
 import time
 
 import lab
@@ -25,6 +29,11 @@ HOSTILE = 400  # frames: a queue of af_packet holds them with the good ones
 STOPPED_SECONDS = 1.5
 SETTLE_SECONDS = 5
 UNKNOWN_SPI = 0x7FFF0000
+STORM_UES = 1000  # each has two SAs
+UNDER_FIRE = 8  # of these UEs have traffic all the time
+STORM_SECONDS = 6
+RELOAD_SECONDS = 4
+SILENCE_SECONDS = 0.3
 
 
 class Traffic:
@@ -193,8 +202,171 @@ def check_audit(bed):
     report.check_equal(bed.gmespctl("audit", "status")[0]["enabled"], False, "audit off")
 
 
+class Repeated:
+    """Does something again and again on a thread of its own until left; its error is then ours."""
+
+    def __init__(self, action):
+        self._action, self._stop, self._error = action, threading.Event(), None
+        self.times = 0
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        try:
+            while not self._stop.is_set():
+                self._action()
+                self.times += 1
+        except Exception as error:
+            self._error = error
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._stop.set()
+        self._thread.join()
+        if self._error and kind is None:
+            raise self._error
+
+
+class Storm(Traffic):
+    """The good traffic, and packets of UEs whose SAs come and go meanwhile."""
+
+    def __init__(self, bed, ue_port, core_port):
+        super().__init__(bed, ue_port, core_port)
+        passing = [multi_queue.Ue(UES + number) for number in range(STORM_UES)]
+        sas = [pair for ue in passing for pair in (("in", ue.inbound), ("out", ue.outbound))]
+        self._script = "".join(f"{sa.gmespctl(direction)}\n" for direction, sa in sas)
+        self._script += "".join(f"sa delete dir {direction} spi {sa.spi:#x} dst {sa.dst}\n"
+                                for direction, sa in sas)
+        self._under_fire = passing[::STORM_UES // UNDER_FIRE]
+        self._spis = {ue.outbound.spi for ue in self._under_fire}
+        self._plain = set()  # what may arrive at the host, once
+        self.fired = self.got_in = self.got_out = 0
+
+    def add_and_delete(self):
+        """Every command is answered, and with success."""
+        self.bed.gmespctl("-f", "-", script=self._script)
+
+    def fire(self):
+        self.fired += 1
+        text = b"storm %d" % self.fired
+        for ue in self._under_fire:
+            request = multi_queue.datagram(ue.inbound, text)
+            content = multi_queue.protected(ue.inbound, self.fired, request)
+            self.ue_port.send(multi_queue.frame(ue.inbound, True, multi_queue.ESP, content))
+            self._plain.add(multi_queue.frame(ue.inbound, True, multi_queue.UDP, request))
+            self.core_port.send(multi_queue.frame(ue.outbound, False, multi_queue.UDP,
+                                                  multi_queue.datagram(ue.outbound, text)))
+
+    def exchange(self):
+        text = b"%d" % self.sent_in
+        self.fire()
+        plain, esp = set(self.send_in(b"REGISTER " + text)), set(self.send_out(b"200 OK " + text))
+        for port, missing, judge in ((self.core_port, plain, self._judge_plain),
+                                     (self.ue_port, esp, self._judge_esp)):
+            while missing:
+                arrived = port.receive(multi_queue.ARRIVAL_SECONDS)
+                report.check(arrived is not None, f"round {text}: {len(missing)} good ones lost")
+                if arrived in missing:
+                    missing.remove(arrived)
+                else:
+                    judge(arrived)
+
+    def take_the_rest(self):
+        for port, judge in ((self.core_port, self._judge_plain), (self.ue_port, self._judge_esp)):
+            while (arrived := port.receive(SILENCE_SECONDS)) is not None:
+                judge(arrived)
+
+    def _judge_plain(self, arrived):
+        report.check(arrived in self._plain, f"at the host, never sent: {arrived.hex()}")
+        self._plain.remove(arrived)
+        self.got_in += 1
+
+    def _judge_esp(self, arrived):
+        """An SA that has come again counts from 1, so only whose packet it is can be said."""
+        v4 = arrived[14] >> 4 == 4
+        protocol, content = (arrived[23], arrived[34:]) if v4 else (arrived[20], arrived[54:])
+        report.check(protocol == multi_queue.ESP, f"in clear on the access side: {arrived.hex()}")
+        (spi,) = struct.unpack_from(">I", content)
+        report.check(spi in self._spis, f"SPI {spi:#x} on the access side")
+        self.got_out += 1
+
+
+def storm(report_):
+    with report_.case("stress: SAs come and go by thousands, under traffic of their own and not"), \
+            multi_queue.QueueLab("net_af_packet0,iface=acc0", "net_af_packet1,iface=hst0",
+                                 workers=1) as bed:
+        traffic = Storm(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core())
+        traffic.add_and_delete()  # takes the memory that is kept
+        memory, before = resident_kilobytes(bed), bed.drops()
+        with Repeated(traffic.add_and_delete) as storms:
+            deadline = time.monotonic() + STORM_SECONDS
+            while storms.times < 2 or time.monotonic() < deadline:
+                report.check(time.monotonic() < deadline + 60, f"{storms.times} storms in a minute")
+                traffic.exchange()
+        traffic.take_the_rest()
+        sent, new = traffic.fired * UNDER_FIRE, bed.new_drops(before)
+        # RFC 4301 5.1, 5.2: without its SA a packet is dropped, on either side.
+        report.check_equal(new, {"unknown_spi": sent - traffic.got_in,
+                                 "cleartext_on_protected_port": sent - traffic.got_out}, "drops")
+        report.check(min(traffic.got_in, traffic.got_out) > 0, "no SA was there for its packets")
+        (count,) = bed.gmespctl("sa", "count")
+        report.check_equal(count, {"in": UES, "out": UES, "total": 2 * UES, "installing": 0,
+                                   "deleting": 0}, "SAs left")
+        check_memory(bed, memory)
+        bed.check_conservation()
+        print(f"     {storms.times} times {2 * STORM_UES} SAs; {traffic.got_in} in and "
+              f"{traffic.got_out} out of {sent} packets met theirs")
+
+
+def forged(ue):
+    """Its SA's next number but no good ICV: nothing may move the window."""
+    esp = struct.pack(">II", ue.inbound.spi, 0x7FFFFFFF) + bytes(64)
+    return multi_queue.frame(ue.inbound, True, multi_queue.ESP, esp)
+
+
+def in_clear(ue):
+    text = multi_queue.datagram(ue.inbound, b"in clear")
+    return multi_queue.frame(ue.inbound, True, multi_queue.UDP, text)
+
+
+def reload(report_):
+    with report_.case("stress: policies come and go under hostile packets, good ones pass"), \
+            multi_queue.QueueLab("net_af_packet0,iface=acc0", "net_af_packet1,iface=hst0",
+                                 workers=1) as bed:
+        traffic = Traffic(bed, bed.open_raw(bed.ue, "ue0"), bed.open_core())
+        file = bed.folder / "gmespd.toml"
+        texts = [file.read_text()]
+        texts.append(texts[0] + '[[policy.rule]]\nname = "rest"\nmatch = "any"\naction = "drop"\n')
+
+        def reload_the_other():
+            texts.reverse()
+            file.write_text(texts[0])
+            bed.gmespctl("config", "reload")
+
+        reload_the_other()
+        memory, before = resident_kilobytes(bed), bed.drops()
+        rounds = 0
+        with Repeated(reload_the_other) as reloads:
+            deadline = time.monotonic() + RELOAD_SECONDS
+            while reloads.times < 10 or time.monotonic() < deadline:
+                report.check(time.monotonic() < deadline + 60, f"{reloads.times} in a minute")
+                for number, ue in enumerate(traffic.ues):
+                    for hostile in (hostile_frame(ue, number), forged(ue), in_clear(ue)):
+                        traffic.ue_port.send(hostile)
+                traffic.exchange()
+                rounds += 1
+        traffic.settle()
+        each = rounds * UES
+        report.check_equal(bed.new_drops(before), {"unknown_spi": each, "icv_mismatch": each,
+                                                   "cleartext_on_protected_port": each}, "drops")
+        check_memory(bed, memory)
+        bed.check_conservation()
+
+
 def run_cases(report_):
-    for case in (access_link, host_link, stopped):
+    for case in (access_link, host_link, stopped, storm, reload):
         case(report_)
 
 
