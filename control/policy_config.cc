@@ -118,7 +118,8 @@ void check_ports(ConfigTable& table, const Policy& policy, const PolicyRule& rul
 
 void read_prefixes(ConfigTable& table, Policy& policy) {
   policy.own_prefixes = table.prefixes("own_prefixes");
-  policy.reachable = table.has("reachable") ? table.prefixes("reachable") : policy.own_prefixes;
+  policy.reachable = table.prefixes("reachable");
+  if (!table.has("reachable")) policy.reachable = policy.own_prefixes;
   if (policy.own_prefixes.empty()) {
     table.warn("own_prefixes",
                "[policy] own_prefixes is empty: the access side may send cleartext, ARP and ND in "
