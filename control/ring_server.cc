@@ -74,11 +74,17 @@ RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
   std::iota(free_places.begin(), free_places.end(), uint8_t{0});
 }
 
-// The memory lives on as long as the client, or a file descriptor of it, does.
-RingServer::Client::~Client() {
+void RingServer::Client::wipe_keys() {
+  if (!memory) return;
   for (size_t i = 0; i < client::kCommandSlots; ++i) {
     wipe(memory.command_slots().at(i) + offsetof(CommandHead, ck), kKeyBytes);
   }
+}
+
+// Not at our own end: the client still reads what it was answered.
+void RingServer::Client::give_memory_back() {
+  wipe_keys();
+  give_back(std::exchange(memory, {}));
 }
 
 // Events stop at kAnswerSlots - kSlotsForCompletions: together no answer is ever without a slot.
@@ -114,9 +120,16 @@ bool RingServer::make_room(const Peer& newcomer) {
   }
   if (newest == clients_.end()) return false;
   spdlog::debug("ring taken from pid {} uid {}: it has most", giver->process, giver->user);
-  clients_.erase(newest);
+  let_go(newest);
   ++counts_.turned_away;
   return true;
+}
+
+void RingServer::let_go(Clients::iterator entry) {
+  Client& client = *entry->second;
+  client.socket = FileDescriptor();
+  client.give_memory_back();
+  clients_.erase(entry);
 }
 
 void RingServer::adopt(FileDescriptor socket) {
@@ -167,7 +180,7 @@ bool RingServer::poll() {
     }
     // What libgmesp had submitted before it hung up is done: it never has more unanswered than
     // can_be_served() takes. Of a client that does otherwise the rest goes with it.
-    if (client.broken() || (client.hung_up && !served)) clients_.erase(entry);
+    if (client.broken() || (client.hung_up && !served)) let_go(entry);
   }
   // Behind all: one client's command is another's event.
   for (const auto& [number, client] : clients_) {

@@ -72,13 +72,16 @@ class RingServer {
   };
   struct Client {
     Client(FileDescriptor socket, client::Mapping memory);
-    ~Client();  // wipes CK and IK of commands that nobody has taken
+    ~Client() { wipe_keys(); }
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
     // Another command's answer has a place.
     bool can_be_served();
     bool has_room_for_event();
     bool broken() const { return commands.broken() || answers.broken(); }
+    // CK and IK of commands that nobody has taken.
+    void wipe_keys();
+    void give_memory_back();
 
     FileDescriptor socket;
     Peer peer;
@@ -93,9 +96,12 @@ class RingServer {
     bool told = false;  // something since the last bell
   };
 
+  using Clients = std::unordered_map<uint32_t, std::unique_ptr<Client>>;
   client::SharedHeader header() const;
   // Takes a ring from those that have more than their share. False: there is none.
   bool make_room(const Peer& newcomer) ON(control_thread);
+  // Hangs up, then gives its memory back: a client that reads zeros finds that it was hung up on.
+  void let_go(Clients::iterator entry) ON(control_thread);
   bool serve(uint32_t number, Client& client) ON(control_thread);
   void run_command(uint32_t number, Client& client) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
@@ -110,7 +116,7 @@ class RingServer {
   std::array<uint64_t, 2> instance_;
   bool asleep_ = false;       // clients may have been told so
   uint32_t last_number_ = 0;  // of a client; in 2^32 of them none meets an answer of before
-  std::unordered_map<uint32_t, std::unique_ptr<Client>> clients_;
+  Clients clients_;
   client::CommandRecord command_{};  // the one that is being done; its keys are wiped after it
   RingCounts counts_;
 };
