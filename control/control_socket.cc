@@ -34,6 +34,7 @@ bool has_hung_up(int fd) {
 ControlSocket::ControlSocket(FileDescriptor listener, const std::string& path, int epoll,
                              Commands& commands, EventHub& events)
     : path_(path), epoll_(epoll), commands_(commands), listener_(std::move(listener)) {
+  if (!refuses_descriptors(listener_.get())) closer_ = std::make_shared<Closer>(epoll_);
   struct stat file {};
   if (lstat(path_.c_str(), &file) == 0) {
     device_ = file.st_dev;
@@ -101,7 +102,7 @@ uint32_t ControlSocket::interest_of(const Connection& connection) {
 }
 
 bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
-  const ssize_t got = recv(connection.fd.get(), record_.data(), kMaxRecordBytes, MSG_TRUNC);
+  const ssize_t got = connection.fd.receive(record_.data(), kMaxRecordBytes);
   if (got < 0) {
     connection.broken = !would_block() && errno != EINTR;
     return false;
@@ -131,7 +132,7 @@ bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
 // Its records are bells from now on.
 void ControlSocket::hand_over(uint64_t tag) {
   const auto found = connections_.find(tag);
-  FileDescriptor fd = std::move(found->second.fd);
+  ClientSocket fd = std::move(found->second.fd);
   connections_.erase(found);
   epoll_ctl(epoll_, EPOLL_CTL_DEL, fd.get(), nullptr);
   on_ring_(std::move(fd));

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/client_socket.h"
 #include "control/command_rules.h"
 #include "control/commands.h"
 #include "control/event_hub.h"
@@ -56,7 +57,7 @@ class ControlSocket {
   void send_events();
   // Takes the connection of a client that asks for a ring (client::kRingRequest); without a handler
   // that is an unknown command.
-  using RingHandler = std::function<void(FileDescriptor)>;
+  using RingHandler = std::function<void(ClientSocket)>;
   void on_ring(RingHandler handler) { on_ring_ = std::move(handler); }
   // Every second or so.
   void disconnect_stalled(std::chrono::steady_clock::time_point now);
@@ -65,7 +66,7 @@ class ControlSocket {
 
  private:
   struct Connection {
-    FileDescriptor fd;
+    ClientSocket fd;
     Peer peer;
     uint32_t interest = 0;  // what epoll watches
     bool in_flight = false;
@@ -77,7 +78,7 @@ class ControlSocket {
   };
 
   void accept_clients();
-  void add_client(FileDescriptor fd);
+  void add_client(ClientSocket fd);
   // By the file's owner and group as they are now, whatever its mode and however it was passed on.
   bool may_connect(int fd, const Peer& peer) const;
   // Turns somebody away: of those that have more than the newcomer the client idle longest, or one
@@ -110,6 +111,7 @@ class ControlSocket {
   int epoll_;
   Commands& commands_;
   FileDescriptor listener_;
+  std::shared_ptr<Closer> closer_;  // null: the kernel refuses descriptors
   RingHandler on_ring_;
   bool listening_ = true;  // false: out of descriptors, for the moment
   uint64_t next_tag_ = kFirstTag + 1;

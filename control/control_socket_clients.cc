@@ -38,7 +38,7 @@ void ControlSocket::accept_clients() {
   for (int i = 0; i < kClientsPerTurn; ++i) {
     FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
-      add_client(std::move(fd));
+      add_client({std::move(fd), closer_});
     } else if (would_block()) {
       return;
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -50,7 +50,7 @@ void ControlSocket::accept_clients() {
   }
 }
 
-void ControlSocket::add_client(FileDescriptor fd) {
+void ControlSocket::add_client(ClientSocket fd) {
   const Peer peer = Peer::of(fd.get());
   if (!may_connect(fd.get(), peer)) {
     turn_away(fd.get(), Refusal::not_permitted);

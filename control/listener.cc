@@ -13,6 +13,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include "control/client_socket.h"
+
 namespace gmesp {
 namespace {
 
@@ -103,6 +105,7 @@ FileDescriptor listen_on(const std::string& path, const std::string& group,
   make_folder(path, ownership);
   remove_if_nobody_listens(path, address);
   FileDescriptor fd = new_socket(path);
+  refuse_descriptors(fd.get());
   // The file is born with the socket's own mode: nobody else may connect before the group is set.
   fchmod(fd.get(), 0600);
   if (bind(fd.get(), as_sockaddr(address), sizeof address) != 0) {

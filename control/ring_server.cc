@@ -64,7 +64,7 @@ RingServer::RingServer(int epoll, Registrar& registrar, Role role)
   getentropy(instance_.data(), sizeof instance_);
 }
 
-RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
+RingServer::Client::Client(ClientSocket socket_of, Mapping memory_of)
     : socket(std::move(socket_of)),
       peer(Peer::of(socket.get())),
       memory(std::move(memory_of)),
@@ -127,12 +127,12 @@ bool RingServer::make_room(const Peer& newcomer) {
 
 void RingServer::let_go(Clients::iterator entry) {
   Client& client = *entry->second;
-  client.socket = FileDescriptor();
+  client.socket = ClientSocket();
   client.give_memory_back();
   clients_.erase(entry);
 }
 
-void RingServer::adopt(FileDescriptor socket) {
+void RingServer::adopt(ClientSocket socket) {
   const Peer peer = Peer::of(socket.get());
   if (clients_.size() >= kMaxRings && !make_room(peer)) {
     ++counts_.turned_away;
@@ -160,7 +160,7 @@ void RingServer::on_ready(uint64_t tag) {
   if (found == clients_.end()) return;
   for (int i = 0; i < kBellsPerTurn; ++i) {
     char bell[1];
-    const ssize_t got = recv(found->second->socket.get(), bell, sizeof bell, MSG_DONTWAIT);
+    const ssize_t got = found->second->socket.receive(bell, sizeof bell);
     if (got > 0 || (got < 0 && errno == EINTR)) continue;
     found->second->hung_up = got == 0 || !would_block();
     return;

@@ -16,8 +16,8 @@
 #include "control/client/mapping.h"
 #include "control/client/records.h"
 #include "control/client/shared_ring.h"
+#include "control/client_socket.h"
 #include "control/fair_share.h"
-#include "control/file_descriptor.h"
 #include "control/registration/registrar.h"
 #include "control/registration/set_event.h"
 #include "dataplane/policy.h"
@@ -49,7 +49,7 @@ class RingServer {
 
   // Takes over the connection of a client that has asked for a ring (client::kRingRequest), which
   // epoll does not watch any more, and answers it.
-  void adopt(FileDescriptor socket) ON(control_thread);
+  void adopt(ClientSocket socket) ON(control_thread);
   // What epoll said about one of our descriptors.
   void on_ready(uint64_t tag) ON(control_thread);
   // Commands out, answers in, bells. False: nothing to do.
@@ -71,7 +71,7 @@ class RingServer {
     bool challenge = false;
   };
   struct Client {
-    Client(FileDescriptor socket, client::Mapping memory);
+    Client(ClientSocket socket, client::Mapping memory);
     ~Client() { wipe_keys(); }
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
@@ -83,7 +83,7 @@ class RingServer {
     void wipe_keys();
     void give_memory_back();
 
-    FileDescriptor socket;
+    ClientSocket socket;
     Peer peer;
     client::Mapping memory;
     client::RingConsumer commands;
