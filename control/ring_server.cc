@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/ring_server.h"
 
+#include <linux/sock_diag.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -52,6 +53,14 @@ size_t used_bytes(const AnswerHead& head) {
                                          head.mechanisms * sizeof(client::WireMechanism)});
 }
 
+// Whether the client has read all that was sent to it, also where it has looked at it before.
+bool all_is_read(int socket) {
+  uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t bytes = sizeof memory;
+  return getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &bytes) == 0 &&
+         memory[SK_MEMINFO_WMEM_ALLOC] == 0;
+}
+
 void send_refusal(int socket, Refusal refusal) {
   const std::string text = refusal_answer(Refused(refusal));
   send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -85,6 +94,12 @@ void RingServer::Client::wipe_keys() {
 void RingServer::Client::give_memory_back() {
   wipe_keys();
   give_back(std::exchange(memory, {}));
+}
+
+// No bell is sent before: nothing else can be unread.
+bool RingServer::Client::has_taken_memory() {
+  taken = taken || all_is_read(socket.get());
+  return taken;
 }
 
 // Events stop at kAnswerSlots - kSlotsForCompletions: together no answer is ever without a slot.
@@ -127,13 +142,38 @@ bool RingServer::make_room(const Peer& newcomer) {
 
 void RingServer::let_go(Clients::iterator entry) {
   Client& client = *entry->second;
-  client.socket = ClientSocket();
+  if (client.has_taken_memory()) {
+    client.socket = ClientSocket();
+  } else {
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, client.socket.get(), nullptr);
+    shutdown(client.socket.get(), SHUT_RDWR);
+    untaken_.push_back({std::move(client.socket), client.peer});
+  }
   client.give_memory_back();
   clients_.erase(entry);
 }
 
+bool RingServer::may_send_memory(const Peer& newcomer) {
+  std::erase_if(untaken_, [](const Untaken& ring) { return all_is_read(ring.socket.get()); });
+  size_t all = 0, of_user = 0, of_process = 0;
+  const auto count = [&](const Peer& peer) {
+    ++all;
+    of_user += peer.user == newcomer.user;
+    of_process += peer.user == newcomer.user && peer.process == newcomer.process;
+  };
+  for (const Untaken& ring : untaken_) count(ring.peer);
+  for (const auto& [number, client] : clients_) {
+    if (!client->has_taken_memory()) count(client->peer);
+  }
+  return all < kMaxUntaken && of_user < kMaxUntakenOfUser && of_process < kMaxUntakenOfProcess;
+}
+
 void RingServer::adopt(ClientSocket socket) {
   const Peer peer = Peer::of(socket.get());
+  if (!may_send_memory(peer)) {
+    ++counts_.turned_away;
+    return send_refusal(socket.get(), Refusal::no_memory);
+  }
   if (clients_.size() >= kMaxRings && !make_room(peer)) {
     ++counts_.turned_away;
     return send_refusal(socket.get(), Refusal::too_many_connections);
@@ -148,8 +188,11 @@ void RingServer::adopt(ClientSocket socket) {
   const uint32_t number = ++last_number_;
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kTagBit | number;
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0) return;
-  if (!send_with(socket.get(), client::kRingAnswer, descriptor.get())) return;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0 ||
+      !send_with(socket.get(), client::kRingAnswer, descriptor.get())) {
+    ++counts_.turned_away;
+    return send_refusal(socket.get(), Refusal::no_memory);
+  }
   clients_[number] = std::make_unique<Client>(std::move(socket), std::move(*memory));
   ++counts_.opened;
 }
@@ -295,6 +338,7 @@ void RingServer::push(Client& client, const AnswerRecord& record) {
 
 void RingServer::ring_bell(Client& client) {
   client.told = false;
+  if (!client.has_taken_memory()) return;
   std::atomic_thread_fence(std::memory_order_seq_cst);  // see Link::publish()
   if (client.memory->client_asleep.load(std::memory_order_relaxed) == 0) return;
   client.memory->client_asleep.store(0, std::memory_order_relaxed);

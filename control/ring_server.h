@@ -27,7 +27,7 @@ namespace gmesp {
 
 struct RingCounts {
   uint64_t opened = 0;
-  uint64_t turned_away = 0;  // there were kMaxRings, or no memory
+  uint64_t turned_away = 0;  // there were kMaxRings, or no memory, or too many had not taken theirs
   uint64_t commands = 0;
   uint64_t refused = 0;      // of them
   uint64_t events_lost = 0;  // no room: the client does not read
@@ -38,6 +38,11 @@ struct RingCounts {
 class RingServer {
  public:
   static constexpr size_t kMaxRings = 128;
+  // Rings whose descriptor the client has not taken out of its socket, also when the ring is gone
+  // since: the kernel counts them against our limit on open files, and what is sent stays sent.
+  static constexpr size_t kMaxUntaken = 2 * kMaxRings;
+  static constexpr size_t kMaxUntakenOfUser = kMaxRings;
+  static constexpr size_t kMaxUntakenOfProcess = kMaxRings / 2;
   // Commands of one client before others get their turn.
   static constexpr size_t kCommandsPerTurn = 64;
   // Tags of our descriptors in `epoll` have this bit.
@@ -82,6 +87,7 @@ class RingServer {
     // CK and IK of commands that nobody has taken.
     void wipe_keys();
     void give_memory_back();
+    bool has_taken_memory();
 
     ClientSocket socket;
     Peer peer;
@@ -91,13 +97,20 @@ class RingServer {
     std::array<InFlight, client::kMaxUnanswered> in_flight;
     std::vector<uint8_t> free_places;  // of in_flight
     uint32_t events = 0;
-    uint64_t lost = 0;  // events since the last mark
+    uint64_t lost = 0;   // events since the last mark
+    bool taken = false;  // the memory's descriptor
     bool hung_up = false;
     bool told = false;  // something since the last bell
   };
 
+  struct Untaken {
+    ClientSocket socket;
+    Peer peer;
+  };
   using Clients = std::unordered_map<uint32_t, std::unique_ptr<Client>>;
   client::SharedHeader header() const;
+  // Whether another descriptor may be sent there.
+  bool may_send_memory(const Peer& newcomer) ON(control_thread);
   // Takes a ring from those that have more than their share. False: there is none.
   bool make_room(const Peer& newcomer) ON(control_thread);
   // Hangs up, then gives its memory back: a client that reads zeros finds that it was hung up on.
@@ -117,6 +130,7 @@ class RingServer {
   bool asleep_ = false;       // clients may have been told so
   uint32_t last_number_ = 0;  // of a client; in 2^32 of them none meets an answer of before
   Clients clients_;
+  std::vector<Untaken> untaken_;     // of rings that are gone
   client::CommandRecord command_{};  // the one that is being done; its keys are wiped after it
   RingCounts counts_;
 };
