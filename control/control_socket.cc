@@ -42,6 +42,7 @@ ControlSocket::ControlSocket(FileDescriptor listener, const std::string& path, i
     owner_ = file.st_uid;
     group_ = file.st_gid;
   }
+  keep_one_descriptor();
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kFirstTag;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event);
