@@ -19,8 +19,10 @@
 namespace gmesp {
 namespace {
 
-// Records of one client before others get their turn.
+// Records of one client before others get their turn; and how long they may take, since some walk
+// all SAs.
 constexpr int kRecordsPerTurn = 32;
+constexpr std::chrono::milliseconds kTurn{1};
 constexpr uint32_t kNothing = 0;  // to watch for: the client's end is told all the same
 
 // An empty record and the end both read as 0 bytes.
@@ -82,9 +84,10 @@ void ControlSocket::serve(uint64_t tag) {
   if (found == connections_.end()) return;
   Connection& connection = found->second;
   serving_ = tag;
+  const auto end = std::chrono::steady_clock::now() + kTurn;
   for (int i = 0; i < kRecordsPerTurn; ++i) {
     if (connection.broken || connection.in_flight || !connection.unsent.empty()) break;
-    if (!read_record(tag, connection)) break;
+    if (!read_record(tag, connection) || std::chrono::steady_clock::now() >= end) break;
   }
   serving_ = kNobody;
   if (connection.broken) {

@@ -5,7 +5,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/served_by_hand.h"
 
@@ -97,6 +99,51 @@ TEST_F(GreedyClientsTest, AProcessThatUsesUpTheDescriptorsKeepsNobodyOut) {
   EXPECT_NE(answer_to_another(kCount, true).find("total"), std::string::npos);
   serve();
   EXPECT_EQ(socket_->connections(), clients - 1) << "one has given way, and the newcomer has gone";
+}
+
+class ManySasTest : public ServedByHand {
+ protected:
+  static constexpr uint32_t kSas = 90000;
+  ManySasTest() : ServedByHand({.capacity = kSas, .worker_capacity = 64}) {
+    const AssumeRole control(control_thread);
+    const std::vector<uint8_t> key(20, 0x5a);
+    NewSa sa;
+    sa.direction = Direction::out;
+    sa.selector.source = *parse_address("192.0.2.1");
+    sa.selector.destination = *parse_address("198.51.100.7");
+    sa.suite = Suite::sha1_null;
+    sa.keys.authentication = Key(key);
+    for (uint32_t i = 0; i < kSas; ++i) {
+      sa.spi = Spi{1000 + i};
+      sas_.add(sa, [](std::optional<Refusal>) {});  // that no worker has is all the same
+    }
+  }
+  static size_t answers(ControlClient& client) {
+    size_t count = 0;
+    while (!client.receive(0).empty()) ++count;
+    return count;
+  }
+};
+
+// Outbound, the SPI alone is looked for among all SAs: 90000 take longer than 32 such commands may.
+TEST_F(ManySasTest, AClientThatAsksForMuchGivesOthersTheirTurn) {
+  constexpr size_t kRecords = 32;
+  ControlClient& client = connect();
+  serve();
+  for (size_t i = 0; i < kRecords; ++i) {
+    ASSERT_TRUE(client.send(R"({"command":"sa show","dir":"out","spi":1})"));
+  }
+  epoll_event event;
+  ASSERT_EQ(epoll_wait(epoll_.get(), &event, 1, 0), 1);
+  {
+    const AssumeRole control(control_thread);
+    socket_->on_ready(event.data.u64, event.events);
+  }
+  const size_t in_one_turn = answers(client);
+  EXPECT_GE(in_one_turn, 1u);
+  EXPECT_LT(in_one_turn, kRecords);
+  serve();
+  EXPECT_EQ(in_one_turn + answers(client), kRecords) << "all in the end";
 }
 
 }  // namespace
