@@ -30,13 +30,14 @@ constexpr std::array<std::string_view, 3> kAutoYesNo = {"auto", "yes", "no"};
 constexpr std::array<std::string_view, 2> kFragmentTooBig = {"fragment", "too-big"};
 constexpr std::array<std::string_view, 2> kStrictIgnore = {"strict", "ignore"};
 
-void read_control(ConfigTable table, Config& config) {
+void read_control(ConfigTable table, Reading reading, Config& config) {
   config.socket = table.text("socket", std::string(kDefaultSocket));
   if (config.socket.empty() || config.socket.size() > kMaxSocketPathBytes) {
     table.refuse("socket", "a path of 1.." + std::to_string(kMaxSocketPathBytes) + " bytes");
   }
   config.socket_group = table.text("group", "");
-  if (const std::string user = table.text("user", ""); !user.empty()) {
+  const std::string user = table.text("user", "");
+  if (!user.empty() && reading == Reading::at_start) {
     config.user = find_account(user);
     if (!config.user) table.refuse("user", "a user of this machine (useradd -r NAME makes one)");
   }
@@ -215,12 +216,12 @@ bool is_reloadable(const std::string& key) {
 
 }  // namespace
 
-Config read_config(const std::string& path) {
+Config read_config(const std::string& path, Reading reading) {
   const toml::table root = parse(path);
   Config config;
   ConfigTable file(path, "", root, config.notes);
   config.policy.role = file.required_choice("role", kRoles) == 0 ? Role::pcscf : Role::ue;
-  read_control(file.table("control"), config);
+  read_control(file.table("control"), reading, config);
   read_workers(file.table("workers"), config);
   ConfigTable access = file.table("access");
   ConfigTable host = file.table("host");

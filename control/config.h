@@ -47,8 +47,12 @@ class ConfigError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// By a gmespd that serves, the names of users are not looked up: they stay as they were, and who is
+// asked about them (NSS) may take its time, or need system calls that are gone by then.
+enum class Reading : uint8_t { at_start, again };
+
 // Throws ConfigError.
-Config read_config(const std::string& path);
+Config read_config(const std::string& path, Reading reading = Reading::at_start);
 
 // Keys that a running engine takes again (`config reload`); the last is every rule's.
 inline constexpr std::array<std::string_view, 3> kReloadableKeys = {

@@ -19,8 +19,10 @@
 namespace gmesp {
 namespace {
 
-// Records of one client before others get their turn.
+// Records of one client before others get their turn; and how long they may take, since some walk
+// all SAs.
 constexpr int kRecordsPerTurn = 32;
+constexpr std::chrono::milliseconds kTurn{1};
 constexpr uint32_t kNothing = 0;  // to watch for: the client's end is told all the same
 
 // An empty record and the end both read as 0 bytes.
@@ -34,6 +36,7 @@ bool has_hung_up(int fd) {
 ControlSocket::ControlSocket(FileDescriptor listener, const std::string& path, int epoll,
                              Commands& commands, EventHub& events)
     : path_(path), epoll_(epoll), commands_(commands), listener_(std::move(listener)) {
+  if (!refuses_descriptors(listener_.get())) closer_ = std::make_shared<Closer>(epoll_);
   struct stat file {};
   if (lstat(path_.c_str(), &file) == 0) {
     device_ = file.st_dev;
@@ -41,6 +44,7 @@ ControlSocket::ControlSocket(FileDescriptor listener, const std::string& path, i
     owner_ = file.st_uid;
     group_ = file.st_gid;
   }
+  keep_one_descriptor();
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kFirstTag;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_.get(), &event);
@@ -80,9 +84,10 @@ void ControlSocket::serve(uint64_t tag) {
   if (found == connections_.end()) return;
   Connection& connection = found->second;
   serving_ = tag;
+  const auto end = std::chrono::steady_clock::now() + kTurn;
   for (int i = 0; i < kRecordsPerTurn; ++i) {
     if (connection.broken || connection.in_flight || !connection.unsent.empty()) break;
-    if (!read_record(tag, connection)) break;
+    if (!read_record(tag, connection) || std::chrono::steady_clock::now() >= end) break;
   }
   serving_ = kNobody;
   if (connection.broken) {
@@ -101,7 +106,7 @@ uint32_t ControlSocket::interest_of(const Connection& connection) {
 }
 
 bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
-  const ssize_t got = recv(connection.fd.get(), record_.data(), kMaxRecordBytes, MSG_TRUNC);
+  const ssize_t got = connection.fd.receive(record_.data(), kMaxRecordBytes);
   if (got < 0) {
     connection.broken = !would_block() && errno != EINTR;
     return false;
@@ -131,7 +136,7 @@ bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
 // Its records are bells from now on.
 void ControlSocket::hand_over(uint64_t tag) {
   const auto found = connections_.find(tag);
-  FileDescriptor fd = std::move(found->second.fd);
+  ClientSocket fd = std::move(found->second.fd);
   connections_.erase(found);
   epoll_ctl(epoll_, EPOLL_CTL_DEL, fd.get(), nullptr);
   on_ring_(std::move(fd));

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/client_socket.h"
 #include "control/command_rules.h"
 #include "control/commands.h"
 #include "control/event_hub.h"
@@ -36,7 +37,8 @@ class ControlSocket {
   static constexpr std::chrono::seconds kPatience{10};
   // At kMaxConnections, a client that has been idle for so long may lose its place to a new one.
   static constexpr std::chrono::seconds kIdle{1};
-  // Clients that monitor: they are never idle, so others need a limit to keep their places.
+  // Clients that monitor: they are never idle, so others need a limit to keep their places. Shared
+  // out as connections are.
   static constexpr size_t kMaxMonitors = 32;
   // Tags of our descriptors in `epoll` are kFirstTag and above.
   static constexpr uint64_t kFirstTag = 1;
@@ -56,7 +58,7 @@ class ControlSocket {
   void send_events();
   // Takes the connection of a client that asks for a ring (client::kRingRequest); without a handler
   // that is an unknown command.
-  using RingHandler = std::function<void(FileDescriptor)>;
+  using RingHandler = std::function<void(ClientSocket)>;
   void on_ring(RingHandler handler) { on_ring_ = std::move(handler); }
   // Every second or so.
   void disconnect_stalled(std::chrono::steady_clock::time_point now);
@@ -65,7 +67,7 @@ class ControlSocket {
 
  private:
   struct Connection {
-    FileDescriptor fd;
+    ClientSocket fd;
     Peer peer;
     uint32_t interest = 0;  // what epoll watches
     bool in_flight = false;
@@ -74,16 +76,27 @@ class ControlSocket {
     std::string unsent;  // an answer that the client's buffer has no room for
     std::unique_ptr<Monitor> monitor;
     std::chrono::steady_clock::time_point quiet_since{};  // the last answer, taken or not
+
+    // Loses more than its place when it is disconnected.
+    bool waits() const { return in_flight || !unsent.empty() || monitor; }
   };
 
   void accept_clients();
-  void add_client(FileDescriptor fd);
+  // With the descriptor that was kept back. False: that is gone too.
+  bool accept_without_descriptors();
+  // there_is_room: or another client loses its place.
+  void add_client(ClientSocket fd, bool there_is_room);
+  void keep_one_descriptor();
+  void stop_listening();
   // By the file's owner and group as they are now, whatever its mode and however it was passed on.
   bool may_connect(int fd, const Peer& peer) const;
   // Turns somebody away: of those that have more than the newcomer the client idle longest, or one
   // of the greediest; else the newcomer's own idle one. Who has most lives off nobody's pauses.
   // False: there is none.
   bool make_room(const Peer& newcomer);
+  // The same among those that monitor: the newest of those that have more than the newcomer.
+  bool make_room_to_monitor(const Peer& newcomer);
+  void disconnect_for_another(uint64_t tag);
   template <typename Counts>
   uint64_t idle_longest(Counts&& counts) const;
   uint64_t of_greediest(std::span<const Peer> holders, const Peer& newcomer) const;
@@ -110,7 +123,9 @@ class ControlSocket {
   int epoll_;
   Commands& commands_;
   FileDescriptor listener_;
+  std::shared_ptr<Closer> closer_;  // null: the kernel refuses descriptors
   RingHandler on_ring_;
+  FileDescriptor spare_;   // given up for a client that comes when there is no other descriptor
   bool listening_ = true;  // false: out of descriptors, for the moment
   uint64_t next_tag_ = kFirstTag + 1;
   std::unordered_map<uint64_t, Connection> connections_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The clients of the control socket: who may be one, and who gives up his place to another.
+#include <fcntl.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,19 +40,38 @@ void ControlSocket::accept_clients() {
   for (int i = 0; i < kClientsPerTurn; ++i) {
     FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
-      add_client(std::move(fd));
+      add_client({std::move(fd), closer_}, connections_.size() < kMaxConnections);
     } else if (would_block()) {
       return;
+    } else if (errno == EMFILE || errno == ENFILE) {
+      if (!accept_without_descriptors()) return stop_listening();
     } else if (errno != EINTR && errno != ECONNABORTED) {
-      // Out of descriptors: epoll would report the waiting client again and again.
-      epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.get(), nullptr);
-      listening_ = false;
-      return;
+      return stop_listening();
     }
   }
 }
 
-void ControlSocket::add_client(FileDescriptor fd) {
+// Whoever has most of what there is gives way, however few that are.
+bool ControlSocket::accept_without_descriptors() {
+  if (!spare_) return false;
+  spare_ = FileDescriptor();
+  FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (fd) add_client({std::move(fd), closer_}, false);
+  keep_one_descriptor();
+  return static_cast<bool>(spare_);
+}
+
+void ControlSocket::keep_one_descriptor() {
+  if (!spare_) spare_ = FileDescriptor(fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+// For a moment: epoll would report the waiting client again and again.
+void ControlSocket::stop_listening() {
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.get(), nullptr);
+  listening_ = false;
+}
+
+void ControlSocket::add_client(ClientSocket fd, bool there_is_room) {
   const Peer peer = Peer::of(fd.get());
   if (!may_connect(fd.get(), peer)) {
     turn_away(fd.get(), Refusal::not_permitted);
@@ -58,9 +79,9 @@ void ControlSocket::add_client(FileDescriptor fd) {
                   peer.group);
     return;
   }
-  if (connections_.size() == kMaxConnections && !make_room(peer)) {
+  if (!there_is_room && !make_room(peer)) {
     turn_away(fd.get(), Refusal::too_many_connections);
-    spdlog::debug("control client refused, there are {}: pid {} uid {}", kMaxConnections,
+    spdlog::debug("control client refused, there are {}: pid {} uid {}", connections_.size(),
                   peer.process, peer.user);
     return;
   }
@@ -103,12 +124,30 @@ bool ControlSocket::make_room(const Peer& newcomer) {
     tag = idle_longest([&](const Peer& holder) { return holder.process == newcomer.process; });
   }
   if (tag == kNobody) return false;
+  disconnect_for_another(tag);
+  return true;
+}
+
+bool ControlSocket::make_room_to_monitor(const Peer& newcomer) {
+  std::vector<Peer> holders;
+  for (const uint64_t tag : monitors_) holders.push_back(connections_.at(tag).peer);
+  const std::optional<Peer> giver = who_gives_way(holders, newcomer);
+  const auto newest = std::find_if(monitors_.rbegin(), monitors_.rend(), [&](uint64_t tag) {
+    const Peer& peer = connections_.at(tag).peer;
+    return giver && peer.user == giver->user && peer.process == giver->process;
+  });
+  if (newest == monitors_.rend()) return false;
+  disconnect_for_another(*newest);
+  monitors_.erase(std::next(newest).base());
+  return true;
+}
+
+void ControlSocket::disconnect_for_another(uint64_t tag) {
   const auto leaves = connections_.find(tag);
   turn_away(leaves->second.fd.get(), Refusal::too_many_connections);
   spdlog::debug("control client disconnected, another needs its place: pid {} uid {}",
                 leaves->second.peer.process, leaves->second.peer.user);
   connections_.erase(leaves);
-  return true;
 }
 
 template <typename Counts>
@@ -116,7 +155,7 @@ uint64_t ControlSocket::idle_longest(Counts&& counts) const {
   auto quiet_since = std::chrono::steady_clock::now() - kIdle;
   uint64_t longest = kNobody;
   for (const auto& [tag, connection] : connections_) {
-    if (connection.in_flight || !connection.unsent.empty() || connection.monitor) continue;
+    if (connection.waits()) continue;
     if (connection.quiet_since >= quiet_since) continue;
     if (!counts(connection.peer)) continue;
     if (has_input(connection.fd.get())) continue;  // a command that waits for its turn
@@ -129,13 +168,15 @@ uint64_t ControlSocket::idle_longest(Counts&& counts) const {
 uint64_t ControlSocket::of_greediest(std::span<const Peer> holders, const Peer& newcomer) const {
   const std::optional<Peer> giver = who_gives_way(holders, newcomer);
   uint64_t longest = kNobody;
-  auto quiet_since = std::chrono::steady_clock::time_point::max();
+  std::pair least{true, std::chrono::steady_clock::time_point::max()};
   for (const auto& [tag, connection] : connections_) {
     if (!giver || connection.peer.user != giver->user ||
-        connection.peer.process != giver->process || connection.quiet_since >= quiet_since) {
+        connection.peer.process != giver->process) {
       continue;
     }
-    quiet_since = connection.quiet_since;
+    const std::pair loses{connection.waits(), connection.quiet_since};
+    if (loses >= least) continue;
+    least = loses;
     longest = tag;
   }
   return longest;
@@ -150,6 +191,7 @@ void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now
       connections_.erase(entry);
     }
   }
+  keep_one_descriptor();
   if (!listening_) {
     epoll_event event{EPOLLIN, {}};
     event.data.u64 = kFirstTag;

@@ -11,7 +11,7 @@ void ControlSocket::begin_monitor(EventKinds kinds) {
   std::erase_if(monitors_, [this](uint64_t tag) { return !connections_.contains(tag); });
   Connection& connection = connections_.at(serving_);
   if (!connection.monitor) {
-    if (monitors_.size() == kMaxMonitors) {
+    if (monitors_.size() >= kMaxMonitors && !make_room_to_monitor(connection.peer)) {
       throw Refused(Refusal::too_many_connections, std::to_string(kMaxMonitors) + " may monitor");
     }
     monitors_.push_back(serving_);

@@ -59,7 +59,7 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
     const AssumeRole role(control_thread);
     if (const auto* of_set = std::get_if<SetEvent>(&event.what)) rings_.on_event(*of_set);
   });
-  socket_.on_ring([this](FileDescriptor socket) {
+  socket_.on_ring([this](ClientSocket socket) {
     const AssumeRole role(control_thread);
     rings_.adopt(std::move(socket));
   });

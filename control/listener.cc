@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/listener.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
+
+#include "control/client_socket.h"
 
 namespace gmesp {
 namespace {
@@ -49,9 +52,11 @@ constexpr auto kKeep = static_cast<uid_t>(-1);
 struct Ownership {
   uid_t user = kKeep;
   gid_t group = static_cast<gid_t>(-1);
-  bool give(const std::string& file) const {
-    const bool kept = user == kKeep && group == static_cast<gid_t>(-1);
-    return kept || chown(file.c_str(), user, group) == 0;
+  bool kept() const { return user == kKeep && group == static_cast<gid_t>(-1); }
+  // The owner of a folder can put something else there between two calls: what is given away is
+  // what was opened, not what has its name by now.
+  bool give(const FileDescriptor& file) const {
+    return kept() || fchownat(file.get(), "", user, group, AT_EMPTY_PATH) == 0;
   }
 };
 
@@ -65,7 +70,8 @@ void make_folder(const std::string& path, const Ownership& owner) {
                    "; as root: install -d -m 0750 -o USER " + folder.string() +
                    ", or choose another [control] socket");
   }
-  if (!owner.give(folder) || chmod(folder.c_str(), 0750) != 0) {
+  const FileDescriptor made(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!made || !owner.give(made) || fchmod(made.get(), 0750) != 0) {
     fail(path, "cannot give " + folder.string() + " to its owner: " + std::strerror(errno));
   }
 }
@@ -92,6 +98,26 @@ void remove_if_nobody_listens(const std::string& path, const sockaddr_un& addres
   unlink(path.c_str());
 }
 
+// No link to anything else that is ours.
+void give_socket(const std::string& path, const Ownership& owner) {
+  if (owner.kept()) return;
+  const FileDescriptor file(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat found {};
+  if (!file || fstat(file.get(), &found) != 0 || !S_ISSOCK(found.st_mode) || found.st_nlink != 1) {
+    fail(path, "somebody has put another file in its place; see who may write to its folder");
+  }
+  if (!owner.give(file)) fail(path, "chown", "start as root, or as a member of the group");
+}
+
+// The file is born with its mode, which no later call changes by its name.
+bool bind_for_owner_and_group(const FileDescriptor& fd, const sockaddr_un& address) {
+  fchmod(fd.get(), 0660);
+  const mode_t before = umask(0117);
+  const bool bound = bind(fd.get(), as_sockaddr(address), sizeof address) == 0;
+  umask(before);
+  return bound;
+}
+
 }  // namespace
 
 FileDescriptor listen_on(const std::string& path, const std::string& group,
@@ -103,13 +129,12 @@ FileDescriptor listen_on(const std::string& path, const std::string& group,
   make_folder(path, ownership);
   remove_if_nobody_listens(path, address);
   FileDescriptor fd = new_socket(path);
-  // The file is born with the socket's own mode: nobody else may connect before the group is set.
-  fchmod(fd.get(), 0600);
-  if (bind(fd.get(), as_sockaddr(address), sizeof address) != 0) {
+  refuse_descriptors(fd.get());
+  if (!bind_for_owner_and_group(fd, address)) {
     fail(path, "bind", "start as root, or choose a folder that you may write to");
   }
-  if (!ownership.give(path)) fail(path, "chown", "start as root, or as a member of the group");
-  if (chmod(path.c_str(), 0660) != 0) fail(path, "chmod", "start as root");
+  give_socket(path, ownership);
+  // Nobody connects before: the group is set by now.
   if (listen(fd.get(), kBacklog) != 0) fail(path, "listen", "choose another socket in [control]");
   return fd;
 }

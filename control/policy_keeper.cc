@@ -15,7 +15,7 @@ namespace {
 Config read_again(const std::string& file) {
   if (file.empty()) throw Refused(Refusal::bad_configuration, "gmespd was started without a file");
   try {
-    return read_config(file);
+    return read_config(file, Reading::again);
   } catch (const ConfigError& error) {
     throw Refused(Refusal::bad_configuration, error.what());
   }
@@ -31,8 +31,13 @@ void PolicyKeeper::reload(Done done) {
   if (const auto key = key_that_needs_restart(origin_.notes, config.notes)) {
     throw Refused(Refusal::needs_restart, *key);
   }
+  if (config.policy == newest()) {
+    if (next_.empty()) return done();
+    return next_.back().done.push_back(std::move(done));
+  }
   next_.push_back({std::make_unique<const Policy>(std::move(config.policy)),
-                   std::move(config.notes.warnings), std::move(done)});
+                   std::move(config.notes.warnings),
+                   {std::move(done)}});
   sas_.use_policy(*next_.back().policy, [this] { on_in_use(); });
 }
 
@@ -44,7 +49,7 @@ void PolicyKeeper::on_in_use() {
   warnings_ = std::move(next.warnings);
   ++reloads_;
   log_reload();
-  next.done();
+  for (const Done& done : next.done) done();
 }
 
 void PolicyKeeper::log_reload() {

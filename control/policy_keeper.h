@@ -41,7 +41,8 @@ class PolicyKeeper {
   PolicyKeeper& operator=(const PolicyKeeper&) = delete;
 
   // Throws Refused, with the sentence that says what is wrong and where; nothing has changed then.
-  // done: from SaManager::poll(), when every worker uses the policy of the file.
+  // done: from SaManager::poll(), when every worker uses the policy of the file; at once, when they
+  // do already. Then nothing is replaced: counters and rates are nobody's to set back by asking.
   void reload(Done done) ON(control_thread);
 
   const Policy& in_use() const { return loaded_ ? *loaded_ : sas_.policy(); }
@@ -52,8 +53,9 @@ class PolicyKeeper {
   struct Next {
     std::unique_ptr<const Policy> policy;
     std::vector<std::string> warnings;
-    Done done;
+    std::vector<Done> done;
   };
+  const Policy& newest() const { return next_.empty() ? in_use() : *next_.back().policy; }
   void on_in_use();
   void log_reload();
 

@@ -30,6 +30,11 @@ std::optional<Mapping> make_ring_memory(const SharedHeader& header, FileDescript
   return memory;
 }
 
+void give_back(const Mapping& memory) {
+  munlock(memory.get(), sizeof(SharedMemory));  // locked pages are not removed
+  madvise(memory.get(), sizeof(SharedMemory), MADV_REMOVE);
+}
+
 bool send_with(int socket, std::string_view text, int descriptor) {
   iovec part{const_cast<char*>(text.data()), text.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/ring_server.h"
 
+#include <linux/sock_diag.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -52,6 +53,14 @@ size_t used_bytes(const AnswerHead& head) {
                                          head.mechanisms * sizeof(client::WireMechanism)});
 }
 
+// Whether the client has read all that was sent to it, also where it has looked at it before.
+bool all_is_read(int socket) {
+  uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t bytes = sizeof memory;
+  return getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &bytes) == 0 &&
+         memory[SK_MEMINFO_WMEM_ALLOC] == 0;
+}
+
 void send_refusal(int socket, Refusal refusal) {
   const std::string text = refusal_answer(Refused(refusal));
   send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -64,7 +73,7 @@ RingServer::RingServer(int epoll, Registrar& registrar, Role role)
   getentropy(instance_.data(), sizeof instance_);
 }
 
-RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
+RingServer::Client::Client(ClientSocket socket_of, Mapping memory_of)
     : socket(std::move(socket_of)),
       peer(Peer::of(socket.get())),
       memory(std::move(memory_of)),
@@ -74,11 +83,23 @@ RingServer::Client::Client(FileDescriptor socket_of, Mapping memory_of)
   std::iota(free_places.begin(), free_places.end(), uint8_t{0});
 }
 
-// The memory lives on as long as the client, or a file descriptor of it, does.
-RingServer::Client::~Client() {
+void RingServer::Client::wipe_keys() {
+  if (!memory) return;
   for (size_t i = 0; i < client::kCommandSlots; ++i) {
     wipe(memory.command_slots().at(i) + offsetof(CommandHead, ck), kKeyBytes);
   }
+}
+
+// Not at our own end: the client still reads what it was answered.
+void RingServer::Client::give_memory_back() {
+  wipe_keys();
+  give_back(std::exchange(memory, {}));
+}
+
+// No bell is sent before: nothing else can be unread.
+bool RingServer::Client::has_taken_memory() {
+  taken = taken || all_is_read(socket.get());
+  return taken;
 }
 
 // Events stop at kAnswerSlots - kSlotsForCompletions: together no answer is ever without a slot.
@@ -114,13 +135,45 @@ bool RingServer::make_room(const Peer& newcomer) {
   }
   if (newest == clients_.end()) return false;
   spdlog::debug("ring taken from pid {} uid {}: it has most", giver->process, giver->user);
-  clients_.erase(newest);
+  let_go(newest);
   ++counts_.turned_away;
   return true;
 }
 
-void RingServer::adopt(FileDescriptor socket) {
+void RingServer::let_go(Clients::iterator entry) {
+  Client& client = *entry->second;
+  if (client.has_taken_memory()) {
+    client.socket = ClientSocket();
+  } else {
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, client.socket.get(), nullptr);
+    shutdown(client.socket.get(), SHUT_RDWR);
+    untaken_.push_back({std::move(client.socket), client.peer});
+  }
+  client.give_memory_back();
+  clients_.erase(entry);
+}
+
+bool RingServer::may_send_memory(const Peer& newcomer) {
+  std::erase_if(untaken_, [](const Untaken& ring) { return all_is_read(ring.socket.get()); });
+  size_t all = 0, of_user = 0, of_process = 0;
+  const auto count = [&](const Peer& peer) {
+    ++all;
+    of_user += peer.user == newcomer.user;
+    of_process += peer.user == newcomer.user && peer.process == newcomer.process;
+  };
+  for (const Untaken& ring : untaken_) count(ring.peer);
+  for (const auto& [number, client] : clients_) {
+    if (!client->has_taken_memory()) count(client->peer);
+  }
+  return all < kMaxUntaken && of_user < kMaxUntakenOfUser && of_process < kMaxUntakenOfProcess;
+}
+
+void RingServer::adopt(ClientSocket socket) {
   const Peer peer = Peer::of(socket.get());
+  if (!may_send_memory(peer)) {
+    ++counts_.turned_away;
+    return send_refusal(socket.get(), Refusal::no_memory);
+  }
   if (clients_.size() >= kMaxRings && !make_room(peer)) {
     ++counts_.turned_away;
     return send_refusal(socket.get(), Refusal::too_many_connections);
@@ -135,8 +188,11 @@ void RingServer::adopt(FileDescriptor socket) {
   const uint32_t number = ++last_number_;
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kTagBit | number;
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0) return;
-  if (!send_with(socket.get(), client::kRingAnswer, descriptor.get())) return;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0 ||
+      !send_with(socket.get(), client::kRingAnswer, descriptor.get())) {
+    ++counts_.turned_away;
+    return send_refusal(socket.get(), Refusal::no_memory);
+  }
   clients_[number] = std::make_unique<Client>(std::move(socket), std::move(*memory));
   ++counts_.opened;
 }
@@ -147,7 +203,7 @@ void RingServer::on_ready(uint64_t tag) {
   if (found == clients_.end()) return;
   for (int i = 0; i < kBellsPerTurn; ++i) {
     char bell[1];
-    const ssize_t got = recv(found->second->socket.get(), bell, sizeof bell, MSG_DONTWAIT);
+    const ssize_t got = found->second->socket.receive(bell, sizeof bell);
     if (got > 0 || (got < 0 && errno == EINTR)) continue;
     found->second->hung_up = got == 0 || !would_block();
     return;
@@ -167,7 +223,7 @@ bool RingServer::poll() {
     }
     // What libgmesp had submitted before it hung up is done: it never has more unanswered than
     // can_be_served() takes. Of a client that does otherwise the rest goes with it.
-    if (client.broken() || (client.hung_up && !served)) clients_.erase(entry);
+    if (client.broken() || (client.hung_up && !served)) let_go(entry);
   }
   // Behind all: one client's command is another's event.
   for (const auto& [number, client] : clients_) {
@@ -282,6 +338,7 @@ void RingServer::push(Client& client, const AnswerRecord& record) {
 
 void RingServer::ring_bell(Client& client) {
   client.told = false;
+  if (!client.has_taken_memory()) return;
   std::atomic_thread_fence(std::memory_order_seq_cst);  // see Link::publish()
   if (client.memory->client_asleep.load(std::memory_order_relaxed) == 0) return;
   client.memory->client_asleep.store(0, std::memory_order_relaxed);

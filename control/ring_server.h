@@ -16,8 +16,8 @@
 #include "control/client/mapping.h"
 #include "control/client/records.h"
 #include "control/client/shared_ring.h"
+#include "control/client_socket.h"
 #include "control/fair_share.h"
-#include "control/file_descriptor.h"
 #include "control/registration/registrar.h"
 #include "control/registration/set_event.h"
 #include "dataplane/policy.h"
@@ -27,7 +27,7 @@ namespace gmesp {
 
 struct RingCounts {
   uint64_t opened = 0;
-  uint64_t turned_away = 0;  // there were kMaxRings, or no memory
+  uint64_t turned_away = 0;  // there were kMaxRings, or no memory, or too many had not taken theirs
   uint64_t commands = 0;
   uint64_t refused = 0;      // of them
   uint64_t events_lost = 0;  // no room: the client does not read
@@ -38,6 +38,11 @@ struct RingCounts {
 class RingServer {
  public:
   static constexpr size_t kMaxRings = 128;
+  // Rings whose descriptor the client has not taken out of its socket, also when the ring is gone
+  // since: the kernel counts them against our limit on open files, and what is sent stays sent.
+  static constexpr size_t kMaxUntaken = 2 * kMaxRings;
+  static constexpr size_t kMaxUntakenOfUser = kMaxRings;
+  static constexpr size_t kMaxUntakenOfProcess = kMaxRings / 2;
   // Commands of one client before others get their turn.
   static constexpr size_t kCommandsPerTurn = 64;
   // Tags of our descriptors in `epoll` have this bit.
@@ -49,7 +54,7 @@ class RingServer {
 
   // Takes over the connection of a client that has asked for a ring (client::kRingRequest), which
   // epoll does not watch any more, and answers it.
-  void adopt(FileDescriptor socket) ON(control_thread);
+  void adopt(ClientSocket socket) ON(control_thread);
   // What epoll said about one of our descriptors.
   void on_ready(uint64_t tag) ON(control_thread);
   // Commands out, answers in, bells. False: nothing to do.
@@ -71,16 +76,20 @@ class RingServer {
     bool challenge = false;
   };
   struct Client {
-    Client(FileDescriptor socket, client::Mapping memory);
-    ~Client();  // wipes CK and IK of commands that nobody has taken
+    Client(ClientSocket socket, client::Mapping memory);
+    ~Client() { wipe_keys(); }
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
     // Another command's answer has a place.
     bool can_be_served();
     bool has_room_for_event();
     bool broken() const { return commands.broken() || answers.broken(); }
+    // CK and IK of commands that nobody has taken.
+    void wipe_keys();
+    void give_memory_back();
+    bool has_taken_memory();
 
-    FileDescriptor socket;
+    ClientSocket socket;
     Peer peer;
     client::Mapping memory;
     client::RingConsumer commands;
@@ -88,14 +97,24 @@ class RingServer {
     std::array<InFlight, client::kMaxUnanswered> in_flight;
     std::vector<uint8_t> free_places;  // of in_flight
     uint32_t events = 0;
-    uint64_t lost = 0;  // events since the last mark
+    uint64_t lost = 0;   // events since the last mark
+    bool taken = false;  // the memory's descriptor
     bool hung_up = false;
     bool told = false;  // something since the last bell
   };
 
+  struct Untaken {
+    ClientSocket socket;
+    Peer peer;
+  };
+  using Clients = std::unordered_map<uint32_t, std::unique_ptr<Client>>;
   client::SharedHeader header() const;
+  // Whether another descriptor may be sent there.
+  bool may_send_memory(const Peer& newcomer) ON(control_thread);
   // Takes a ring from those that have more than their share. False: there is none.
   bool make_room(const Peer& newcomer) ON(control_thread);
+  // Hangs up, then gives its memory back: a client that reads zeros finds that it was hung up on.
+  void let_go(Clients::iterator entry) ON(control_thread);
   bool serve(uint32_t number, Client& client) ON(control_thread);
   void run_command(uint32_t number, Client& client) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
@@ -110,7 +129,8 @@ class RingServer {
   std::array<uint64_t, 2> instance_;
   bool asleep_ = false;       // clients may have been told so
   uint32_t last_number_ = 0;  // of a client; in 2^32 of them none meets an answer of before
-  std::unordered_map<uint32_t, std::unique_ptr<Client>> clients_;
+  Clients clients_;
+  std::vector<Untaken> untaken_;     // of rings that are gone
   client::CommandRecord command_{};  // the one that is being done; its keys are wiped after it
   RingCounts counts_;
 };

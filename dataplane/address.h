@@ -69,6 +69,7 @@ struct Prefix {
   bool contains(const Prefix& other) const {  // all of it
     return bits <= other.bits && contains(other.address);
   }
+  friend bool operator==(const Prefix&, const Prefix&) = default;
 
  private:
   static uint64_t word(const Address& address, size_t at) {

@@ -58,6 +58,8 @@ constexpr bool covers(Match rule, Match kind) {
 struct PortRange {
   uint16_t first = 0;
   uint16_t last = 0;
+
+  friend bool operator==(const PortRange&, const PortRange&) = default;
 };
 
 struct PolicyRule {
@@ -74,6 +76,8 @@ struct PolicyRule {
   // Packets a second from the access port that may pass, 0: any number (rate_limit.h).
   uint32_t rate = 0;  // by all workers together
   uint32_t rate_per_source = 0;
+
+  friend bool operator==(const PolicyRule&, const PolicyRule&) = default;
 };
 
 // what: an address or a prefix.
@@ -91,6 +95,8 @@ struct Policy {
   // Behind the host port: all that cleartext from the access side may reach (PRV-20). Empty: all.
   std::vector<Prefix> reachable;
   std::vector<PolicyRule> rules;  // kMaxPolicyRules at most
+
+  friend bool operator==(const Policy&, const Policy&) = default;
 };
 
 }  // namespace gmesp

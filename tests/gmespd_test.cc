@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -238,6 +239,22 @@ TEST_F(GmespdTest, LeavesTheSocketOfAnotherAlone) {
   EXPECT_EQ(second.status, 1);
   EXPECT_NE(second.output.find("another gmespd listens here"), std::string::npos) << second.output;
   EXPECT_EQ(gmespctl("sa count").output, "0 in, 0 out\n");
+}
+
+// A login shell's soft limit is below what 256 clients and 128 rings use up.
+TEST_F(GmespdTest, TakesAsManyDescriptorsAsItMay) {
+  SKIP_IF_IT_CANNOT_START();
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit few{256, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  Gmespd gmespd(good_config());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  gmespd.wait_for("gmespd: ready");
+  rlimit its{};
+  ASSERT_EQ(prlimit(gmespd.pid(), RLIMIT_NOFILE, nullptr, &its), 0);
+  EXPECT_EQ(its.rlim_cur, limit.rlim_max);
+  EXPECT_EQ(gmespd.stop(SIGTERM), 0);
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ namespace gmesp {
 // The control socket without its thread: clients act, then serve() lets it react.
 class ServedByHand : public testing::Test {
  protected:
+  explicit ServedByHand(const RigConfig& config = {}) : rig_(config) {}
+
   ControlRig rig_;
   SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
   Registrar registrar_{rig_.registrar, sas_, [] { return std::chrono::milliseconds(0); }};

@@ -82,6 +82,7 @@ void serve(const Config& config, bool verbose) {
   std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kNotReady,
                                       files_left_behind(config));
   start_log(verbose);
+  raise_descriptor_limit();
   const std::string not_locked = lock_memory();
   Engine engine(config, verbose);
   EngineInfo& info = engine.info();

@@ -107,6 +107,13 @@ std::string lock_memory() {
   return "";
 }
 
+void raise_descriptor_limit() {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 void drop_privileges(const std::optional<Account>& user) {
   if (user) become(*user);
   ask_other_threads();

@@ -15,6 +15,9 @@ namespace gmesp {
 // done; else what mends it.
 std::string lock_memory();
 
+// As many descriptors as may be: clients use them up, and the kernel counts those on their way.
+void raise_descriptor_limit();
+
 // In every thread of the process: another user, if one is named, with his own group and no other;
 // no capability, and none to be had by running another program (no_new_privs). No core dump and no
 // debugger of the same user, so that keys stay in memory. What is open stays open. Throws

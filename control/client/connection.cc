@@ -47,10 +47,14 @@ void Connection::check_usable() const {
   if (error_ != 0) throw Failure{error_};
 }
 
-// gmespd does not speak as it should: nothing more is read from it.
+// Nothing more is read from it.
 void Connection::distrust() {
-  error_ = GMESP_EPROTOCOL;
-  throw Failure{error_};
+  try {
+    link_.distrust();
+  } catch (const Failure& failure) {
+    error_ = failure.error;
+    throw;
+  }
 }
 
 void Connection::subscribe(int timeout_ms) {

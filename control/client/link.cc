@@ -157,7 +157,7 @@ Link::Link(const std::string& path, int timeout_ms)
 
 CommandRecord* Link::slot() {
   std::byte* slot = commands_.slot();
-  if (commands_.broken()) throw Failure{GMESP_EPROTOCOL};
+  if (commands_.broken()) distrust();
   return reinterpret_cast<CommandRecord*>(slot);
 }
 
@@ -175,12 +175,19 @@ void Link::publish() {
 
 bool Link::take(AnswerRecord& record) {
   const std::byte* slot = answers_.front();
-  if (answers_.broken()) throw Failure{GMESP_EPROTOCOL};
+  if (answers_.broken()) distrust();
   if (slot == nullptr) return false;
   std::memcpy(&record, slot, sizeof record);
   end_of_copy();
+  // Memory is taken back from its first byte on: a record that was cut short has no header either.
+  if (memory_->header.magic != SharedHeader::kMagic) distrust();
   answers_.pop();
   return true;
+}
+
+void Link::distrust() const {
+  pollfd state{socket_.get(), POLLRDHUP, 0};
+  throw Failure{poll(&state, 1, 0) == 1 ? GMESP_EDISCONNECTED : GMESP_EPROTOCOL};
 }
 
 bool Link::ready_to_wait() {

@@ -38,6 +38,8 @@ class Link {
   // Failure when gmespd has gone.
   bool ready_to_wait();
 
+  // What has come cannot be: gmespd lies, or it has hung up and taken the memory's contents back.
+  [[noreturn]] void distrust() const;
   // This is a child of the process that had the connection: leaves the parent's alone.
   void forget() { memory_.forget(); }
 

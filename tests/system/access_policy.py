@@ -218,7 +218,8 @@ def reload_under_traffic(bed, ue, core):
         reader.join()
         bed.file().write_text(text)
         bed.gmespctl("config", "reload")
-    report.check_equal(bed.policy()["reloads"], before + reloads + 1, "reloads")
+    # The last is one only where another policy was in use.
+    report.check_equal(bed.policy()["reloads"], before + reloads + reloads % 2, "reloads")
     refused = bed.new_drops(drops).get("policy_rule", 0)
     passed = bed.stats()["bypassed_in"] - stats["bypassed_in"]
     report.check(reloads > 10 and passed > 0 and refused > 0, f"{reloads} reloads, {passed} passed")

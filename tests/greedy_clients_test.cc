@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who loses what when a process wants too much of the control socket: by hand, a round at a time,
+// against newcomers that are other processes.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/served_by_hand.h"
+
+namespace gmesp {
+namespace {
+
+const std::string kCount = R"({"command":"sa count"})";
+const std::string kMonitor = R"({"command":"monitor"})";
+const std::string kAdd =
+    R"({"command":"sa add","dir":"in","spi":4096,"src":"198.51.100.7","dst":"192.0.2.1",)"
+    R"("proto":"any","alg":"hmac-md5-96","auth-key":"000102030405060708090a0b0c0d0e0f",)"
+    R"("ealg":"null"})";
+
+class GreedyClientsTest : public ServedByHand {
+ protected:
+  // What another process is answered by a server that has, if it is so, no descriptor left.
+  std::string answer_to_another(const std::string& record, bool out_of_descriptors = false) {
+    int ends[2];
+    if (pipe(ends) != 0) return "";
+    const pid_t child = fork();
+    if (child == 0) {
+      ControlClient client(path_);
+      client.send(record);
+      const std::string answer = client.receive();
+      _exit(write(ends[1], answer.data(), answer.size()) < 0);
+    }
+    close(ends[1]);
+    const FileDescriptor its_answer(ends[0]);
+    rlimit before{};
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    if (out_of_descriptors) {
+      const rlimit none{static_cast<rlim_t>(FileDescriptor(dup(ends[0])).get()), before.rlim_max};
+      EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, WNOHANG) == 0) serve();
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    std::string answer(1000, '\0');
+    const ssize_t got = read(its_answer.get(), answer.data(), answer.size());
+    answer.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    return answer;
+  }
+};
+
+TEST_F(GreedyClientsTest, AClientThatMonitorsKeepsItsPlaceWhereItsProcessHasOthers) {
+  ControlClient& monitor = connect();
+  ASSERT_TRUE(monitor.send(kMonitor));
+  serve();
+  EXPECT_NE(monitor.receive(0).find("monitoring"), std::string::npos);
+  fill();
+  EXPECT_NE(answer_to_another(kCount).find("total"), std::string::npos);
+  EXPECT_TRUE(is_served(monitor));
+}
+
+TEST_F(GreedyClientsTest, AClientThatWaitsForItsAnswerKeepsItsPlaceWhereItsProcessHasOthers) {
+  ControlClient& waiting = connect();
+  ASSERT_TRUE(waiting.send(kAdd));
+  serve();
+  fill();
+  EXPECT_NE(answer_to_another(kCount).find("total"), std::string::npos);
+  {
+    const AssumeRole control(control_thread);
+    rig_.poll_workers();
+    sas_.poll();
+  }
+  serve();
+  EXPECT_NE(waiting.receive(0).find("added"), std::string::npos);
+}
+
+TEST_F(GreedyClientsTest, AProcessThatMonitorsWithoutEndKeepsNobodyFromIt) {
+  for (size_t i = 0; i < ControlSocket::kMaxMonitors; ++i) {
+    ASSERT_TRUE(connect().send(kMonitor));
+    serve();
+    EXPECT_NE(clients_.back()->receive(0).find("monitoring"), std::string::npos);
+  }
+  EXPECT_NE(answer_to_another(kMonitor).find("monitoring"), std::string::npos);
+  EXPECT_NE(clients_.back()->receive(0).find("too_many_connections"), std::string::npos)
+      << "the newest has given way";
+  EXPECT_TRUE(is_served(*clients_.front()));
+}
+
+// With a limit that is far below the number of places.
+TEST_F(GreedyClientsTest, AProcessThatUsesUpTheDescriptorsKeepsNobodyOut) {
+  for (int i = 0; i < 20; ++i) {
+    connect();
+    serve();
+  }
+  const size_t clients = socket_->connections();
+  EXPECT_NE(answer_to_another(kCount, true).find("total"), std::string::npos);
+  serve();
+  EXPECT_EQ(socket_->connections(), clients - 1) << "one has given way, and the newcomer has gone";
+}
+
+class ManySasTest : public ServedByHand {
+ protected:
+  static constexpr uint32_t kSas = 90000;
+  ManySasTest() : ServedByHand({.capacity = kSas, .worker_capacity = 64}) {
+    const AssumeRole control(control_thread);
+    const std::vector<uint8_t> key(20, 0x5a);
+    NewSa sa;
+    sa.direction = Direction::out;
+    sa.selector.source = *parse_address("192.0.2.1");
+    sa.selector.destination = *parse_address("198.51.100.7");
+    sa.suite = Suite::sha1_null;
+    sa.keys.authentication = Key(key);
+    for (uint32_t i = 0; i < kSas; ++i) {
+      sa.spi = Spi{1000 + i};
+      sas_.add(sa, [](std::optional<Refusal>) {});  // that no worker has is all the same
+    }
+  }
+  static size_t answers(ControlClient& client) {
+    size_t count = 0;
+    while (!client.receive(0).empty()) ++count;
+    return count;
+  }
+};
+
+// Outbound, the SPI alone is looked for among all SAs: 90000 take longer than 32 such commands may.
+TEST_F(ManySasTest, AClientThatAsksForMuchGivesOthersTheirTurn) {
+  constexpr size_t kRecords = 32;
+  ControlClient& client = connect();
+  serve();
+  for (size_t i = 0; i < kRecords; ++i) {
+    ASSERT_TRUE(client.send(R"({"command":"sa show","dir":"out","spi":1})"));
+  }
+  epoll_event event;
+  ASSERT_EQ(epoll_wait(epoll_.get(), &event, 1, 0), 1);
+  {
+    const AssumeRole control(control_thread);
+    socket_->on_ready(event.data.u64, event.events);
+  }
+  const size_t in_one_turn = answers(client);
+  EXPECT_GE(in_one_turn, 1u);
+  EXPECT_LT(in_one_turn, kRecords);
+  serve();
+  EXPECT_EQ(in_one_turn + answers(client), kRecords) << "all in the end";
+}
+
+}  // namespace
+}  // namespace gmesp
