@@ -113,7 +113,7 @@ TEST_F(ListenerRaceTest, FollowsNoLinkInThePlaceOfTheFolder) {
 }
 
 TEST_F(ListenerRaceTest, TheFileIsForOwnerAndGroupWhateverTheUmask) {
-  for (const mode_t mask : {0000, 0022, 0077}) {
+  for (const mode_t mask : {0000u, 0022u, 0077u}) {
     const mode_t before = umask(mask);
     const FileDescriptor fd = listen_for_another(socket_);
     umask(before);

@@ -26,8 +26,8 @@ using std::chrono::steady_clock;
 const std::string kCount = R"({"command":"sa count"})";
 const std::string kExplain = R"({"command":"drops","explain":true})";
 constexpr int kPassRights = 83;  // SO_PASSRIGHTS
-constexpr int kLingerSeconds = 4;
-constexpr std::chrono::seconds kStalled{2};
+constexpr int kLingerSeconds = 8;
+constexpr std::chrono::seconds kStalled{4};
 static_assert(kStalled < std::chrono::seconds(kLingerSeconds), "waiting for one is told from none");
 
 enum Result { kServed = 0, kFailed = 1, kNotSent = 2, kStalledOthers = 3, kNotThrownOut = 4 };
