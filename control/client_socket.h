@@ -17,10 +17,9 @@
 
 namespace gmesp {
 
-// Of a listener, for all connections to it. False: the kernel cannot.
-bool refuse_descriptors(int listener);
-// Whether they are refused.
-bool refuses_descriptors(int listener);
+// Of a listener, for all connections to it, where the kernel can.
+void refuse_descriptors(int listener);
+bool kernel_refuses_descriptors(int listener);
 
 class ClientSocket {
  public:

@@ -36,7 +36,7 @@ bool has_hung_up(int fd) {
 ControlSocket::ControlSocket(FileDescriptor listener, const std::string& path, int epoll,
                              Commands& commands, EventHub& events)
     : path_(path), epoll_(epoll), commands_(commands), listener_(std::move(listener)) {
-  if (!refuses_descriptors(listener_.get())) closer_ = std::make_shared<Closer>(epoll_);
+  if (!kernel_refuses_descriptors(listener_.get())) closer_ = std::make_shared<Closer>(epoll_);
   struct stat file {};
   if (lstat(path_.c_str(), &file) == 0) {
     device_ = file.st_dev;

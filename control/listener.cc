@@ -111,7 +111,6 @@ void give_socket(const std::string& path, const Ownership& owner) {
 
 // The file is born with its mode, which no later call changes by its name.
 bool bind_for_owner_and_group(const FileDescriptor& fd, const sockaddr_un& address) {
-  fchmod(fd.get(), 0660);
   const mode_t before = umask(0117);
   const bool bound = bind(fd.get(), as_sockaddr(address), sizeof address) == 0;
   umask(before);

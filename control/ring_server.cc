@@ -53,7 +53,8 @@ size_t used_bytes(const AnswerHead& head) {
                                          head.mechanisms * sizeof(client::WireMechanism)});
 }
 
-// Whether the client has read all that was sent to it, also where it has looked at it before.
+// Whether the client has taken out of its socket all that was sent to it: looking (MSG_PEEK) is not
+// taking.
 bool all_is_read(int socket) {
   uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t bytes = sizeof memory;
@@ -90,7 +91,7 @@ void RingServer::Client::wipe_keys() {
   }
 }
 
-// Not at our own end: the client still reads what it was answered.
+// Not when gmespd itself ends: the client still reads what it was answered.
 void RingServer::Client::give_memory_back() {
   wipe_keys();
   give_back(std::exchange(memory, {}));

@@ -21,8 +21,8 @@ bool goes_on(const Packet& packet);
 // there. Drops: spoofed_source.
 Verdict check_source_from_access(const Policy& policy, const Packet& packet);
 
-// kind, upper, flow: of the packet. Drops: spoofed_source, martian_source, unreachable_host, and
-// transport_runt for an ND message without its target.
+// After that. kind, upper, flow: of the packet. Drops: spoofed_source (a claim by ND),
+// martian_source, unreachable_host, and transport_runt for an ND message without its target.
 Verdict check_ip_from_access(const Policy& policy, const Packet& packet, const UpperLayer& upper,
                              Match kind, const Flow& flow);
 

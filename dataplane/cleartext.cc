@@ -10,10 +10,6 @@ namespace gmesp {
 
 namespace {
 
-Flow reversed(const Flow& flow) {
-  return {flow.destination, flow.source, flow.destination_port, flow.source_port, flow.protocol};
-}
-
 Match icmpv4_kind(uint8_t type) {
   if (is_icmpv4_echo(type)) return Match::icmp_echo;
   return is_icmpv4_error(type) ? Match::icmp_error : Match::icmp_other;
@@ -87,9 +83,10 @@ Cleartext::Quote Cleartext::quote_of(const Packet& error, const UpperLayer& uppe
   return has_sa ? Quote::protected_packet : Quote::open;
 }
 
-// From the host it would carry back to the wire, in clear, what came in under an SA: what cannot be
-// cleared stays here. From the access side nobody can have seen one that went out, but the one who
-// made this up, to have the host send less or give up.
+// From the host, an error would carry back to the wire, in clear, what came in under an SA: what
+// cannot be cleared stays here. On the access side nobody has seen in clear what went out under an
+// SA: who quotes that has made it up, so that the host sends less or gives up. What cannot be
+// judged passes there.
 bool Cleartext::may_quote(const Packet& error, const UpperLayer& upper, Direction direction,
                           uint64_t now_tsc) const {
   const Quote quote = quote_of(error, upper, now_tsc);

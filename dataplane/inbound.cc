@@ -19,7 +19,8 @@ Spi spi_of(const Packet& packet) {
   return Spi{packet.header<EspHeader>(packet.payload_offset).spi.host()};
 }
 
-bool has_options(const Packet& packet) {
+// Saves nearly every packet a walk over headers that are not there.
+bool has_more_than_plain_header(const Packet& packet) {
   const size_t plain = packet.is_ipv4() ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
   return packet.payload_offset > packet.ip_offset + plain;
 }
@@ -108,7 +109,8 @@ Verdict Inbound::demultiplex(Packet& packet) {
 // goes on from here is not signed.
 Verdict Inbound::read_spi(Packet& packet) {
   if (packet.payload_bytes() < sizeof(EspHeader)) return Verdict::drop(Drop::esp_length);
-  if (has_options(packet) && goes_on(packet)) return Verdict::drop(Drop::unreachable_host);
+  if (has_more_than_plain_header(packet) && goes_on(packet))
+    return Verdict::drop(Drop::unreachable_host);
   const Spi spi = spi_of(packet);
   if (spi < kFirstUnreservedSpi) return Verdict::drop(Drop::reserved_spi);
   sad_.prefetch(spi);
@@ -188,8 +190,7 @@ void Inbound::clamp_syn(Packet& packet, uint64_t now_tsc) {
   uint16_t mss = mss_.of(packet.inbound_sa->suite, ipv4);
   Flow flow;
   if (!read_flow(packet, flow).is_pass()) return;
-  OutboundSa* const back = spd_.find(
-      {flow.destination, flow.source, flow.destination_port, flow.source_port, flow.protocol});
+  OutboundSa* const back = spd_.find(reversed(flow));
   if (back != nullptr) forget_old_path_mtu(spd_, *back, now_tsc);
   if (back != nullptr && back->path_mtu != 0) {
     mss = std::min(mss, largest_mss(suite_info(back->suite), ipv4, back->path_mtu));

@@ -77,7 +77,7 @@ Outbound::Outbound(const PathContext& context)
       mss_(context.config.access_mtu),
       reassembler_(without_source_limit(context.config.reassembly), context.config.tsc_hz,
                    context.seed, context.pools.datagrams, nullptr, context.drops),
-      oversize_(context.pools, Oversize::Identify::protected_ones, context.config.tsc_hz,
+      oversize_(context.pools, Oversize::Identify::all_but_ipv4_cleartext, context.config.tsc_hz,
                 context.seed, context.drops) {}
 
 Verdict Outbound::demultiplex(Packet& packet) {

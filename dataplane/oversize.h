@@ -23,10 +23,11 @@ class Oversize {
  public:
   static constexpr uint32_t kAnswersPerSecond = 100;
 
-  // Whose fragments get an identification of our own. IPv4 cleartext otherwise keeps the one that
-  // its sender made unique (RFC 791 3.2), who must not choose it where protected datagrams, out of
-  // their ESP, have the same addresses and protocol: his fragment would complete one of theirs.
-  enum class Identify { protected_ones, all };
+  // Which fragments get an identification of our own. IPv4 cleartext may keep the one that its
+  // sender made unique (RFC 791 3.2); but not towards the host, where datagrams out of ESP have the
+  // same addresses and protocol: a stranger who chose the number of one of those would have his
+  // fragment complete it.
+  enum class Identify { all_but_ipv4_cleartext, all };
 
   // seed: of the identifications (RFC 7739).
   Oversize(PacketPools& pools, Identify identify, uint64_t tsc_hz, uint64_t seed, Drops& drops);

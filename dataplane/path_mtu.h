@@ -25,7 +25,7 @@ constexpr uint32_t kPathMtuRecentPackets = 65536;
 // Time as OutboundSa's record keeps it: 2^30 cycles, 0.2 to 0.5 s.
 constexpr uint32_t path_mtu_tick(uint64_t tsc) { return static_cast<uint32_t>(tsc >> 30); }
 
-// What no lifetime is longer than, with a clock of 8 GHz.
+// The lifetime in ticks of a clock of 8 GHz: with any slower one it is shorter.
 constexpr uint32_t kPathMtuMostTicks = path_mtu_tick(kPathMtuLifetimeS * 8'000'000'000);
 
 // Makes sa.path_mtu 0, which is the access MTU, once it is too old. An end further away than any

@@ -3,8 +3,8 @@
 // datagrams (RFC 4303 3.4.1), and a fragment hides the ports that policy asks for. One direction of
 // one worker. Memory and time are bounded: so many fragments in all and of one source, the oldest
 // datagram gives way; an overlap ends the datagram and what is still to come of it (RFC 5722).
-// UEs with SAs have one half of the room, strangers the other: fragments that anybody can forge,
-// from any address, push out no UE's, and forged ones of UEs no stranger's.
+// UEs with SAs have one half of the room, strangers the other: fragments from addresses without an
+// SA push out no UE's, and those that are forged in UEs' names other UEs' at most, no stranger's.
 // Nobody is told of what is given up (RFC 792, RFC 4443: time exceeded): the sources may be forged.
 #pragma once
 
@@ -39,8 +39,8 @@ class Reassembler {
   static constexpr size_t kMaxPieces = 64;
 
   // seed: random, so that nobody outside can choose addresses that share a place. The pool gives
-  // the whole datagrams. Who has no SA in `peers` is a stranger; nullptr: nobody is, and all the
-  // room is one's. Throws std::system_error when there is no memory.
+  // the whole datagrams. Who has no SA in `peers` is a stranger; nullptr: nobody is, and the
+  // room is not divided. Throws std::system_error when there is no memory.
   Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed, PacketPool& datagrams,
               const Spd* peers, Drops& drops);
   ~Reassembler();  // frees what it holds, uncounted: the engine stops

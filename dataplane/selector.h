@@ -24,6 +24,11 @@ struct Flow {
   Protocol protocol = Protocol::none;
 };
 
+// Of the answer.
+inline Flow reversed(const Flow& flow) {
+  return {flow.destination, flow.source, flow.destination_port, flow.source_port, flow.protocol};
+}
+
 // Second ports that an SA takes besides its selector's, in any combination with them; 0: none. Read
 // only where the selector itself does not match (SPEC 6, `selector ports-of-set`).
 struct AlternatePorts {

@@ -14,7 +14,7 @@ constexpr uint64_t kHz = 1'000'000'000;
 
 struct OversizeLab {
   explicit OversizeLab(size_t frames = 2000, uint64_t seed = 42,
-                       Oversize::Identify identify = Oversize::Identify::protected_ones)
+                       Oversize::Identify identify = Oversize::Identify::all_but_ipv4_cleartext)
       : pools({"datagrams", 8, PacketPool::kMaxBytes}, {"frames", frames, 9700}),
         oversize(pools, identify, kHz, seed, drops) {}
   ~OversizeLab() { EXPECT_EQ(live_packets(), 0u); }

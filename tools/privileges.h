@@ -24,7 +24,7 @@ void raise_descriptor_limit();
 // std::runtime_error when the user cannot be had, or a thread keeps a capability all the same.
 void drop_privileges(const std::optional<Account>& user);
 
-// Empty: the process has become somebody else than root; else what mends it.
+// A warning, with what mends it, if the process serves as root; else empty.
 std::string served_as_root();
 
 // Whom the process serves as: a name, or a number that has none.

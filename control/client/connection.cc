@@ -49,12 +49,8 @@ void Connection::check_usable() const {
 
 // Nothing more is read from it.
 void Connection::distrust() {
-  try {
-    link_.distrust();
-  } catch (const Failure& failure) {
-    error_ = failure.error;
-    throw;
-  }
+  error_ = link_.why();
+  throw Failure{error_};
 }
 
 void Connection::subscribe(int timeout_ms) {

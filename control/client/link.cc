@@ -100,6 +100,12 @@ Answer receive_answer(int fd) {
   throw Failure{says("\"unknown_command\"") ? GMESP_EVERSION : GMESP_EPROTOCOL};
 }
 
+// Of what cannot be: gmespd lies, or it has hung up and taken the memory's contents back.
+int error_of(int fd, int lie) {
+  pollfd state{fd, POLLRDHUP, 0};
+  return poll(&state, 1, 0) == 1 ? GMESP_EDISCONNECTED : lie;
+}
+
 Mapping ask_for_memory(int fd, const Deadline& deadline) {
   if (send(fd, kRingRequest.data(), kRingRequest.size(), MSG_NOSIGNAL) < 0) {
     throw Failure{GMESP_EDISCONNECTED};
@@ -119,7 +125,7 @@ Mapping ask_for_memory(int fd, const Deadline& deadline) {
   const SharedHeader& header = memory->header;
   if (header.magic != SharedHeader::kMagic || header.version != kRingVersion ||
       header.bytes != sizeof(SharedMemory)) {
-    throw Failure{GMESP_EVERSION};
+    throw Failure{error_of(fd, GMESP_EVERSION)};
   }
   return memory;
 }
@@ -157,7 +163,7 @@ Link::Link(const std::string& path, int timeout_ms)
 
 CommandRecord* Link::slot() {
   std::byte* slot = commands_.slot();
-  if (commands_.broken()) distrust();
+  if (commands_.broken()) throw Failure{why()};
   return reinterpret_cast<CommandRecord*>(slot);
 }
 
@@ -175,20 +181,17 @@ void Link::publish() {
 
 bool Link::take(AnswerRecord& record) {
   const std::byte* slot = answers_.front();
-  if (answers_.broken()) distrust();
+  if (answers_.broken()) throw Failure{why()};
   if (slot == nullptr) return false;
   std::memcpy(&record, slot, sizeof record);
   end_of_copy();
   // Memory is taken back from its first byte on: a record that was cut short has no header either.
-  if (memory_->header.magic != SharedHeader::kMagic) distrust();
+  if (memory_->header.magic != SharedHeader::kMagic) throw Failure{why()};
   answers_.pop();
   return true;
 }
 
-void Link::distrust() const {
-  pollfd state{socket_.get(), POLLRDHUP, 0};
-  throw Failure{poll(&state, 1, 0) == 1 ? GMESP_EDISCONNECTED : GMESP_EPROTOCOL};
-}
+int Link::why() const { return error_of(socket_.get(), GMESP_EPROTOCOL); }
 
 bool Link::ready_to_wait() {
   for (int i = 0; i < kBellsAtOnce; ++i) {

@@ -27,19 +27,21 @@ class Link {
   int fd() const { return socket_.get(); }
   const SharedHeader& header() const { return header_; }
 
-  // Where the next command goes; none: the ring is full. Throws Failure when gmespd lies.
+  // Where the next command goes; none: the ring is full. Throws Failure when gmespd lies or has
+  // gone.
   CommandRecord* slot();
   // The slot is filled. Rings the bell when gmespd sleeps.
   void publish();
 
-  // Copies the oldest answer out. False: there is none. Throws Failure when gmespd lies.
+  // Copies the oldest answer out. False: there is none. Throws Failure when gmespd lies or has
+  // gone.
   bool take(AnswerRecord& record);
   // Before waiting for fd(): from now on gmespd rings. False: something has come meanwhile. Throws
   // Failure when gmespd has gone.
   bool ready_to_wait();
 
-  // What has come cannot be: gmespd lies, or it has hung up and taken the memory's contents back.
-  [[noreturn]] void distrust() const;
+  // The error when what has come cannot be: gmespd lies, or it has gone.
+  int why() const;
   // This is a child of the process that had the connection: leaves the parent's alone.
   void forget() { memory_.forget(); }
 
