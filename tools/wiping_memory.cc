@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The array forms and those that do not throw are the library's, which call these.
+// The array forms are the library's, which call these. (AddressSanitizer's call its own, and pair
+// up with each other.)
 #include "tools/wiping_memory.h"
 
 #include <malloc.h>
 
 #include <cstdlib>
-
-// AddressSanitizer's forms do not call each other, and it minds when two sets are mixed: it keeps
-// its own, all of them.
-#ifndef __SANITIZE_ADDRESS__
 
 void* operator new(size_t bytes) {
   void* const memory = std::malloc(bytes == 0 ? 1 : bytes);
@@ -23,6 +20,10 @@ void* operator new(size_t bytes, std::align_val_t alignment) {
   return memory;
 }
 
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
+
 void operator delete(void* memory) noexcept {
   if (memory != nullptr) explicit_bzero(memory, malloc_usable_size(memory));
   std::free(memory);
@@ -31,5 +32,3 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, size_t) noexcept { ::operator delete(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { ::operator delete(memory); }
 void operator delete(void* memory, size_t, std::align_val_t) noexcept { ::operator delete(memory); }
-
-#endif
