@@ -254,7 +254,8 @@ MultiBuffer::MultiBuffer(InstructionSet instruction_set)
       manager_(make_manager(instruction_set)),
       few_sha1_manager_(instruction_set == InstructionSet::best ? make_few_sha1_manager(*manager_)
                                                                 : nullptr),
-      iv_source_(std::make_unique<IvSource>(manager_.get())) {}
+      iv_manager_(make_manager(instruction_set)),
+      iv_source_(std::make_unique<IvSource>(iv_manager_.get())) {}
 
 MultiBuffer::~MultiBuffer() = default;
 

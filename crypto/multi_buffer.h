@@ -77,6 +77,10 @@ class MultiBuffer {
   InstructionSet instruction_set_;
   Manager manager_;
   Manager few_sha1_manager_;  // null but for `best` on a CPU where it gains (multi_buffer.cc)
+  // Of its own: each single job moves the place in a manager's ring where the next burst begins,
+  // and a burst that goes over the ring's end is not safe (IPsec-MB 1.3 returned jobs that nobody
+  // gave it). Bursts alone always begin at the ring's beginning.
+  Manager iv_manager_;
   std::unique_ptr<IvSource> iv_source_;
 };
 
