@@ -48,7 +48,8 @@ inline void make_fragment(PathLoad::Frame& frame, uint16_t offset_and_more) {
                                                       Be32(++identification)};
 }
 
-// As many as a worker holds of UEs with SAs: from then on each one that comes is the end of another.
+// As many as a worker holds of UEs with SAs: from then on each one that comes is the end of
+// another.
 inline constexpr size_t kHeldFragments = ReassemblyConfig{}.fragments / 2;
 
 inline void make_spoofed(PathLoad::Frame& frame) {  // our own address as the source
