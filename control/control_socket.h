@@ -41,7 +41,7 @@ class ControlSocket {
   // out as connections are.
   static constexpr size_t kMaxMonitors = 32;
   // Tags of our descriptors in `epoll` are kFirstTag and above.
-  static constexpr uint64_t kFirstTag = 1;
+  static constexpr uint64_t kFirstTag = 2;
 
   // listener: of listen_on(path). Owner and group of the file say who may be a client.
   ControlSocket(FileDescriptor listener, const std::string& path, int epoll, Commands& commands,

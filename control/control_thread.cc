@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -11,13 +13,16 @@
 #include <utility>
 
 #include "control/listener.h"
+#include "control/refusal.h"
 #include "control/telemetry.h"
 
 namespace gmesp {
 namespace {
 
 constexpr uint64_t kStopTag = 0;
-static_assert(kStopTag < ControlSocket::kFirstTag && ControlSocket::kFirstTag < RingServer::kTagBit,
+constexpr uint64_t kReloadTag = 1;
+static_assert(kReloadTag < ControlSocket::kFirstTag &&
+                  ControlSocket::kFirstTag < RingServer::kTagBit,
               "tags tell descriptors apart");
 
 // Unasked events wait for no answer: they are looked for so often when nothing else happens.
@@ -77,10 +82,16 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
   });
 }
 
-void ControlThread::run(int stop_fd) {
-  epoll_event stop{EPOLLIN, {}};
-  stop.data.u64 = kStopTag;
-  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_fd, &stop);
+void ControlThread::watch(int fd, uint64_t tag) {
+  epoll_event event{EPOLLIN, {}};
+  event.data.u64 = tag;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+}
+
+void ControlThread::run(int stop_fd, int reload_fd) {
+  watch(stop_fd, kStopTag);
+  reload_fd_ = reload_fd;
+  if (reload_fd != -1) watch(reload_fd, kReloadTag);
   int timeout_ms = kTickMs;
   while (!stopping_) {
     if (timeout_ms > 0 && !rings_.ready_to_wait()) timeout_ms = 0;
@@ -103,6 +114,8 @@ bool ControlThread::serve_clients(int timeout_ms) {
   for (int i = 0; i < count; ++i) {
     if (events[i].data.u64 == kStopTag) {
       stopping_ = true;
+    } else if (events[i].data.u64 == kReloadTag) {
+      reload_policy();
     } else if ((events[i].data.u64 & RingServer::kTagBit) != 0) {
       rings_.on_ready(events[i].data.u64);
     } else {
@@ -110,6 +123,17 @@ bool ControlThread::serve_clients(int timeout_ms) {
     }
   }
   return count > 0;
+}
+
+void ControlThread::reload_policy() {
+  signalfd_siginfo signal{};
+  if (read(reload_fd_, &signal, sizeof signal) != sizeof signal) return;
+  try {
+    policy_.reload(
+        [this] { spdlog::info("SIGHUP: {} rules in use", policy_.in_use().rules.size()); });
+  } catch (const Refused& refused) {
+    spdlog::error("SIGHUP: the policy in use stays: {}", refused.what());
+  }
 }
 
 // How long the next round may wait for clients.

@@ -54,10 +54,13 @@ class ControlThread {
   ControlThread& operator=(const ControlThread&) = delete;
 
   // Serves until stop_fd (an eventfd or signalfd of the caller, not read here) is readable.
-  void run(int stop_fd) ON(control_thread);
+  // reload_fd: -1, or a signalfd; each of its signals is a `config reload` that answers in the log.
+  void run(int stop_fd, int reload_fd = -1) ON(control_thread);
 
  private:
+  void watch(int fd, uint64_t tag);
   bool serve_clients(int timeout_ms) ON(control_thread);
+  void reload_policy() ON(control_thread);
   int patience(bool progress) ON(control_thread);
   void housekeep() ON(control_thread);
   void report_drops() ON(control_thread);
@@ -73,6 +76,7 @@ class ControlThread {
   Commands commands_;
   ControlSocket socket_;
   Counters reported_;  // drops that events have told
+  int reload_fd_ = -1;
   bool stopping_ = false;
   unsigned rounds_without_progress_ = 0;  // while a worker owes an answer
   std::chrono::steady_clock::time_point last_housekeeping_{};

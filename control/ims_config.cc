@@ -62,12 +62,10 @@ void read_negotiation(ConfigTable& table, NegotiationPolicy& policy) {
   read_choice(table, "spi_format", kSpiFormats, policy.spi_format);
 }
 
-bool is_unprotected_sip(uint16_t port) { return port == 5060 || port == 5061; }
-
 // SPEC 7.1: none is 5060 or 5061, and no cleartext on any of them.
 void read_pcscf_ports(ConfigTable& table, const Policy& policy, RegistrarConfig& config) {
   const auto usable = [&policy](size_t port) {
-    return !is_unprotected_sip(static_cast<uint16_t>(port)) &&
+    return !is_sip_port(static_cast<uint16_t>(port)) &&
            (policy.role == Role::ue || policy.protected_ports[port]);
   };
   config.port_ps = static_cast<uint16_t>(table.number("port_ps", config.port_ps, 1, 65535));

@@ -20,7 +20,7 @@ struct Check {
 constexpr Check kChecks[] = {{Drop::spoofed_source, "in"},
                              {Drop::martian_source, "in"},
                              {Drop::unreachable_host, "in"},
-                             {Drop::icmp_quotes_protected, "out"},
+                             {Drop::icmp_quotes_protected, "both"},
                              {Drop::cleartext_on_protected_port, "both"}};
 
 void write_prefixes(JsonWriter& json, std::string_view key, const std::vector<Prefix>& prefixes) {

@@ -119,11 +119,15 @@ class LaneBurst {
 
   void run() {
     if (used_ == 0) return;
+    uint32_t left = used_;
     uint32_t returned = IMB_SUBMIT_BURST_NOCHECK(manager_, used_, lanes_.data());
-    do {
+    while (true) {
       for (uint32_t i = 0; i < returned; ++i) finish(*lanes_[i]);
-      returned = IMB_FLUSH_BURST(manager_, used_, lanes_.data());
-    } while (returned > 0);
+      left -= returned;
+      if (left == 0) return;
+      returned = IMB_FLUSH_BURST(manager_, left, lanes_.data());
+      if (returned == 0) return;
+    }
   }
 
  private:

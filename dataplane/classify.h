@@ -23,6 +23,13 @@ constexpr int kMaxExtensionHeaders = 8;
 // at the Fragment header. Drops: runt, malformed_ip, malformed_extension_header.
 Verdict classify(Packet& packet);
 
+// The same, straight from a port: counts the bytes of IP packets.
+inline Verdict classify_received(Packet& packet, PortCounters& port) {
+  const Verdict verdict = classify(packet);
+  if (verdict.is_pass() && packet.kind != PacketKind::not_ip) port.rx_bytes += packet.ip_bytes();
+  return verdict;
+}
+
 // The same for a packet that an ICMP error quotes: it begins with its IP header and may be cut off
 // anywhere.
 Verdict classify_quoted(Packet& packet);

@@ -10,25 +10,29 @@ namespace gmesp {
 
 namespace {
 
-Match icmpv4_kind(uint8_t type) {
+// From the access side a redirect is the word of a router; from the host it is an error, which
+// quotes.
+Match icmpv4_kind(uint8_t type, Direction direction) {
   if (is_icmpv4_echo(type)) return Match::icmp_echo;
+  if (type == kIcmpRedirect && direction == Direction::in) return Match::nd_router;
   return is_icmpv4_error(type) ? Match::icmp_error : Match::icmp_other;
 }
 
-Match icmpv6_kind(uint8_t type) {
+Match icmpv6_kind(uint8_t type, Direction direction) {
+  if (type == kRouterAdvertisement) return Match::nd_router;
+  if (type == kIcmpv6Redirect && direction == Direction::in) return Match::nd_router;
   if (is_icmpv6_error(type)) return Match::icmp_error;
   if (is_icmpv6_echo(type)) return Match::icmp_echo;
-  if (type == kRouterAdvertisement) return Match::nd_router;
   return is_neighbour_discovery(type) ? Match::nd : Match::icmp_other;
 }
 
-Match kind_of(const Packet& packet, const UpperLayer& upper) {
+Match kind_of(const Packet& packet, const UpperLayer& upper, Direction direction) {
   if (upper.protocol == Protocol::udp) return Match::udp;
   if (upper.protocol == Protocol::tcp) return Match::tcp;
   if (!is_icmp(packet, upper)) return Match::ip_other;
   if (upper.offset + sizeof(IcmpHeader) > packet.length) return Match::icmp_other;
   const uint8_t type = packet.header<IcmpHeader>(upper.offset).type;
-  return packet.is_ipv4() ? icmpv4_kind(type) : icmpv6_kind(type);
+  return packet.is_ipv4() ? icmpv4_kind(type, direction) : icmpv6_kind(type, direction);
 }
 
 bool within(const std::vector<PortRange>& ranges, uint16_t port) {
@@ -44,7 +48,8 @@ bool within(const std::vector<Prefix>& prefixes, bool has_address, const Address
 
 // Addresses and ports of the packet that an ICMP error quotes, which may be cut off behind the
 // first 8 bytes of its payload (RFC 792). A redirect's quote stands behind two addresses and in an
-// option (RFC 4861 4.5): it counts as unreadable, whatever those addresses look like.
+// option (RFC 4861 4.5): it counts as unreadable, whatever those addresses look like; so does what
+// an Authentication Header hides (RFC 4302), which hosts look behind.
 bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
   const uint8_t type = error.header<IcmpHeader>(icmp.offset).type;
   if (!error.is_ipv4() && type == kIcmpv6Redirect) return false;
@@ -53,8 +58,10 @@ bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
   quoted.data += start;
   quoted.length = static_cast<uint16_t>(error.length - start);
   UpperLayer upper;
-  if (!classify_quoted(quoted).is_pass() || !find_upper_layer(quoted, upper).is_pass())
+  if (!classify_quoted(quoted).is_pass() || !find_upper_layer(quoted, upper).is_pass() ||
+      upper.protocol == Protocol::ah) {
     return false;
+  }
   flow.source = source_address(quoted);
   flow.destination = destination_address(quoted);
   flow.protocol = upper.protocol;
@@ -67,30 +74,29 @@ bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
 
 }  // namespace
 
-Cleartext::Quote Cleartext::quote_of(const Packet& error, const UpperLayer& upper,
-                                     uint64_t now_tsc) const {
+// From the host, an error would carry back to the wire, in clear, what came in under an SA. On the
+// access side nobody has seen in clear what went out under an SA: who quotes that has made it up,
+// so that the host sends less (RFC 1191 8) or gives up (RFC 5927). What cannot be read cannot be
+// cleared: hosts read more than we do.
+Verdict Cleartext::check_quote(const Packet& error, const UpperLayer& upper, Direction direction,
+                               uint64_t now_tsc) const {
+  constexpr Verdict kDropped = Verdict::drop(Drop::icmp_quotes_protected);
   Flow flow;
-  if (!read_quoted_flow(error, upper, flow)) return Quote::unknown;
-  if (flow.protocol != Protocol::udp && flow.protocol != Protocol::tcp) return Quote::open;
+  if (!read_quoted_flow(error, upper, flow)) return kDropped;
+  if (flow.protocol != Protocol::udp && flow.protocol != Protocol::tcp) return Verdict::pass();
   if (ports_.contains(flow.source_port, now_tsc) ||
       ports_.contains(flow.destination_port, now_tsc)) {
-    return Quote::protected_packet;
+    return kDropped;
   }
   // Whether an SA protects the quoted packet is for its owner to know. An error about it from a
   // host in between is rare.
-  if (!steerer_.owns(flow.source, flow.destination)) return Quote::unknown;
+  if (!steerer_.owns(flow.source, flow.destination)) {
+    if (direction == Direction::out) return kDropped;
+    return steerer_.error_to_owner(flow.source, flow.destination, error, now_tsc,
+                                   Drop::icmp_quotes_protected);
+  }
   const bool has_sa = spd_.find(reversed(flow)) != nullptr || spd_.find(flow) != nullptr;
-  return has_sa ? Quote::protected_packet : Quote::open;
-}
-
-// From the host, an error would carry back to the wire, in clear, what came in under an SA: what
-// cannot be cleared stays here. On the access side nobody has seen in clear what went out under an
-// SA: who quotes that has made it up, so that the host sends less or gives up. What cannot be
-// judged passes there.
-bool Cleartext::may_quote(const Packet& error, const UpperLayer& upper, Direction direction,
-                          uint64_t now_tsc) const {
-  const Quote quote = quote_of(error, upper, now_tsc);
-  return quote == Quote::open || (direction == Direction::in && quote == Quote::unknown);
+  return has_sa ? kDropped : Verdict::pass();
 }
 
 void Cleartext::use(const Policy& policy) {
@@ -135,7 +141,7 @@ Verdict Cleartext::check_ip(const Packet& packet, Direction direction, uint64_t 
   if (const Verdict verdict = find_upper_layer(packet, upper); !verdict.is_pass()) return verdict;
   Subject subject;
   if (const Verdict v = read_flow(packet, upper, subject.flow); !v.is_pass()) return v;
-  subject.kind = kind_of(packet, upper);
+  subject.kind = kind_of(packet, upper, direction);
   subject.direction = direction;
 
   const bool in = direction == Direction::in;
@@ -144,8 +150,9 @@ Verdict Cleartext::check_ip(const Packet& packet, Direction direction, uint64_t 
     const Verdict v = check_ip_from_access(*policy_, packet, upper, subject.kind, flow);
     if (!v.is_pass()) return v;
   }
-  if (subject.kind == Match::icmp_error && !may_quote(packet, upper, direction, now_tsc)) {
-    return Verdict::drop(Drop::icmp_quotes_protected);
+  if (subject.kind == Match::icmp_error) {
+    const Verdict v = check_quote(packet, upper, direction, now_tsc);
+    if (!v.is_pass()) return v;
   }
   const bool has_ports = subject.kind == Match::udp || subject.kind == Match::tcp;
   if (has_ports && ports_.contains(in ? flow.destination_port : flow.source_port, now_tsc)) {

@@ -21,7 +21,7 @@ class Cleartext {
  public:
   // All outlive this object, the policy until another is used; ports, spd, steerer, limits and
   // counters are the same worker's.
-  Cleartext(const Policy& policy, const ProtectedPorts& ports, Spd& spd, const Steerer& steerer,
+  Cleartext(const Policy& policy, const ProtectedPorts& ports, Spd& spd, Steerer& steerer,
             RateLimits& limits, Counters& counters)
       : ports_(ports), spd_(spd), steerer_(steerer), limits_(limits), counters_(counters) {
     use(policy);
@@ -30,11 +30,12 @@ class Cleartext {
   // This policy decides from the next packet on. Its rules' counters and buckets begin anew.
   void use(const Policy& policy);
 
-  // For a stage before, of what comes from the access side. Drops: spoofed_source.
+  // A stage of its own, before check(), for packets from the access side. Drops: spoofed_source.
   Verdict check_source(const Packet& packet) const;
-  // Drops: spoofed_source (ARP and ND), martian_source, unreachable_host, icmp_quotes_protected,
-  // cleartext_on_protected_port, policy_rule, rate_of_rule, rate_of_source, policy_default, runt
-  // and malformed_ip for ARP, and what find_upper_layer and read_flow drop.
+  // Takes an ICMP error from the access side that another worker has to judge. Drops:
+  // spoofed_source (ARP and ND), martian_source, unreachable_host, icmp_quotes_protected,
+  // cleartext_on_protected_port, policy_rule, rate_of_rule, rate_of_source, policy_default,
+  // steering_full, runt and malformed_ip for ARP, and what find_upper_layer and read_flow drop.
   Verdict check(const Packet& packet, Direction direction, uint64_t now_tsc) const;
 
  private:
@@ -50,17 +51,13 @@ class Cleartext {
   Verdict apply_rules(const Subject& subject, uint64_t now_tsc) const;
   Verdict apply_rule(size_t rule, const Subject& subject, uint64_t now_tsc) const;
   static bool matches(const PolicyRule& rule, const Subject& subject);
-  // What an ICMP error says it is about: a packet that an SA protects or should have, another one,
-  // or one that cannot be read or that another worker would know.
-  enum class Quote { protected_packet, open, unknown };
-  Quote quote_of(const Packet& error, const UpperLayer& upper, uint64_t now_tsc) const;
-  bool may_quote(const Packet& error, const UpperLayer& upper, Direction direction,
-                 uint64_t now_tsc) const;
+  Verdict check_quote(const Packet& error, const UpperLayer& upper, Direction direction,
+                      uint64_t now_tsc) const;
 
   const Policy* policy_ = nullptr;
   const ProtectedPorts& ports_;
   Spd& spd_;
-  const Steerer& steerer_;
+  Steerer& steerer_;
   RateLimits& limits_;
   Counters& counters_;
 };

@@ -14,8 +14,7 @@ namespace gmesp {
 // Padding, pad length, next header and ICV that a payload of so many bytes needs behind it (RFC
 // 4303 2.4).
 constexpr uint16_t esp_back_bytes(const SuiteInfo& info, size_t payload_bytes) {
-  const size_t unaligned = (payload_bytes + sizeof(EspTrailer)) % info.alignment_bytes;
-  const size_t padding = unaligned == 0 ? 0 : info.alignment_bytes - unaligned;
+  const size_t padding = (0 - (payload_bytes + sizeof(EspTrailer))) & (info.alignment_bytes - 1u);
   return static_cast<uint16_t>(padding + sizeof(EspTrailer) + info.icv_bytes);
 }
 
@@ -29,7 +28,7 @@ constexpr uint16_t esp_growth_bytes(const SuiteInfo& info, size_t payload_bytes)
 constexpr uint16_t esp_payload_capacity(const SuiteInfo& info, size_t room) {
   const size_t fixed = static_cast<size_t>(esp_front_bytes(info)) + info.icv_bytes;
   if (room < fixed + info.alignment_bytes) return 0;
-  const size_t blocks = (room - fixed) / info.alignment_bytes * info.alignment_bytes;
+  const size_t blocks = (room - fixed) & ~size_t{info.alignment_bytes - 1u};
   return static_cast<uint16_t>(blocks - sizeof(EspTrailer));
 }
 

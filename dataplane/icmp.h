@@ -11,9 +11,10 @@ namespace gmesp {
 
 constexpr uint8_t kIcmpUnreachable = 3;          // RFC 792
 constexpr uint8_t kIcmpFragmentationNeeded = 4;  // its code (RFC 1191 4)
-constexpr uint8_t kIcmpv6TooBig = 2;             // RFC 4443 3.2
-constexpr uint8_t kMldQuery = 130;               // RFC 2710 3
-constexpr uint8_t kRouterSolicitation = 133;     // RFC 4861 4
+constexpr uint8_t kIcmpRedirect = 5;
+constexpr uint8_t kIcmpv6TooBig = 2;          // RFC 4443 3.2
+constexpr uint8_t kMldQuery = 130;            // RFC 2710 3
+constexpr uint8_t kRouterSolicitation = 133;  // RFC 4861 4
 constexpr uint8_t kRouterAdvertisement = 134;
 constexpr uint8_t kNeighbourSolicitation = 135;
 constexpr uint8_t kNeighbourAdvertisement = 136;

@@ -34,7 +34,8 @@ SequenceNumber sequence_number_of(const Packet& packet) {
 void Inbound::run(Burst& burst, uint64_t now_tsc) {
   drops_.enter(Direction::in, now_tsc);
   burst.filter(
-      drops_, [&](Packet& p) { return demultiplex(p); },                   // RFC 4301 5.2 step 2
+      drops_,
+      [&](Packet& p) { return classify_received(p, counters_.access); },   // RFC 4301 5.2 step 2
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::inbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
@@ -90,20 +91,12 @@ Inbound::Inbound(const PathContext& context, Sad& sad)
       counters_(context.drops.counters),
       check_padding_(context.config.check_padding),
       host_mtu_(context.config.host_mtu),
-      mss_(context.config.access_mtu),
+      access_mtu_(context.config.access_mtu),
       reassembler_(context.config.reassembly, context.config.tsc_hz, context.seed,
                    context.pools.datagrams, &context.spd, context.drops),
       path_mtu_(context.config.access_mtu, context.config.tsc_hz, context.spd, context.steerer),
       oversize_(context.pools, Oversize::Identify::all, context.config.tsc_hz, context.seed,
                 context.drops) {}
-
-Verdict Inbound::demultiplex(Packet& packet) {
-  const Verdict verdict = classify(packet);
-  if (verdict.is_pass() && packet.kind != PacketKind::not_ip) {
-    counters_.access.rx_bytes += packet.ip_bytes();
-  }
-  return verdict;
-}
 
 // ESP is for the last destination to take off (RFC 8200 4.4), and the header that says where it
 // goes on from here is not signed.
@@ -183,19 +176,19 @@ Verdict Inbound::check_selector(Packet& packet) {
   return Verdict::pass();
 }
 
-// What the host sends back has to leave room for ESP too (RFC 9293 3.7.1), on the path that the SA
-// back has learned.
+// What the host sends back has to leave room for ESP too (RFC 9293 3.7.1): that of the SA back, on
+// the path that it has learned.
 void Inbound::clamp_syn(Packet& packet, uint64_t now_tsc) {
-  const bool ipv4 = packet.is_ipv4();
-  uint16_t mss = mss_.of(packet.inbound_sa->suite, ipv4);
   Flow flow;
   if (!read_flow(packet, flow).is_pass()) return;
-  OutboundSa* const back = spd_.find(reversed(flow));
-  if (back != nullptr) forget_old_path_mtu(spd_, *back, now_tsc);
-  if (back != nullptr && back->path_mtu != 0) {
-    mss = std::min(mss, largest_mss(suite_info(back->suite), ipv4, back->path_mtu));
+  Suite suite = packet.inbound_sa->suite;
+  uint16_t mtu = access_mtu_;
+  if (OutboundSa* const back = spd_.find(reversed(flow))) {
+    forget_old_path_mtu(spd_, *back, now_tsc);
+    suite = back->suite;
+    mtu = mtu_towards(*back, access_mtu_);
   }
-  clamp_mss(packet, mss);
+  clamp_mss(packet, largest_mss(suite_info(suite), packet.is_ipv4(), mtu));
 }
 
 Verdict Inbound::deliver(Packet& packet, uint64_t now_tsc) {

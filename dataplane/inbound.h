@@ -36,7 +36,6 @@ class Inbound {
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;
 
-  Verdict demultiplex(Packet& packet);
   Verdict read_spi(Packet& packet);
   Verdict find_sa(Packet& packet);
   Verdict check_length(Packet& packet);
@@ -62,7 +61,7 @@ class Inbound {
   Counters& counters_;
   const bool check_padding_;
   const uint16_t host_mtu_;
-  const MssTable mss_;
+  const uint16_t access_mtu_;
   Reassembler reassembler_;
   PathMtu path_mtu_;
   Oversize oversize_;

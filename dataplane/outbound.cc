@@ -27,7 +27,8 @@ ReassemblyConfig without_source_limit(ReassemblyConfig config) {
 void Outbound::run(Burst& burst, uint64_t now_tsc) {
   drops_.enter(Direction::out, now_tsc);
   burst.filter(
-      drops_, [&](Packet& p) { return demultiplex(p); },                    // RFC 4301 5.1 step 1
+      drops_,
+      [&](Packet& p) { return classify_received(p, counters_.host); },      // RFC 4301 5.1 step 1
       [&](Packet& p) { return steerer_.to_owner(p, SteerTo::outbound); });  // DESIGN 2
   run_owned(burst, now_tsc);
 }
@@ -74,19 +75,10 @@ Outbound::Outbound(const PathContext& context)
       answers_too_big_(context.config.answer_too_big),
       verify_checksums_(context.config.verify_checksums),
       device_checksums_(context.config.device_checksums),
-      mss_(context.config.access_mtu),
       reassembler_(without_source_limit(context.config.reassembly), context.config.tsc_hz,
                    context.seed, context.pools.datagrams, nullptr, context.drops),
       oversize_(context.pools, Oversize::Identify::all_but_ipv4_cleartext, context.config.tsc_hz,
                 context.seed, context.drops) {}
-
-Verdict Outbound::demultiplex(Packet& packet) {
-  const Verdict verdict = classify(packet);
-  if (verdict.is_pass() && packet.kind != PacketKind::not_ip) {
-    counters_.host.rx_bytes += packet.ip_bytes();
-  }
-  return verdict;
-}
 
 void Outbound::hash_addresses(Packet& packet) {
   if (packet.kind != PacketKind::cleartext) return;  // outbound_sa stays null: no SA
@@ -137,9 +129,8 @@ Verdict Outbound::clamp(Packet& packet, uint64_t now_tsc) {
 void Outbound::clamp_syn(Packet& packet, uint64_t now_tsc) {
   OutboundSa& sa = *packet.outbound_sa;
   forget_old_path_mtu(spd_, sa, now_tsc);
-  const bool ipv4 = packet.is_ipv4();
-  clamp_mss(packet, sa.path_mtu == 0 ? mss_.of(sa.suite, ipv4)
-                                     : largest_mss(suite_info(sa.suite), ipv4, sa.path_mtu));
+  clamp_mss(packet,
+            largest_mss(suite_info(sa.suite), packet.is_ipv4(), mtu_towards(sa, access_mtu_)));
 }
 
 // What the host has cut itself (over IPv6 nobody else may) may be for a path that takes less than
@@ -151,14 +142,10 @@ uint16_t Outbound::cleartext_mtu(const Packet& packet) const {
   return was_cut ? std::min(access_mtu_, kIpv6LeastMtu) : access_mtu_;
 }
 
-uint16_t Outbound::mtu_towards(const OutboundSa& sa) const {
-  return sa.path_mtu == 0 ? access_mtu_ : sa.path_mtu;
-}
-
 Verdict Outbound::check_mtu(Packet& packet, uint64_t now_tsc) {
   const OutboundSa& sa = *packet.outbound_sa;
   const size_t growth = esp_growth_bytes(suite_info(sa.suite), packet.payload_bytes());
-  if (packet.ip_bytes() + growth <= mtu_towards(sa)) [[likely]]
+  if (packet.ip_bytes() + growth <= mtu_towards(sa, access_mtu_)) [[likely]]
     return Verdict::pass();
   return check_large(packet, growth, now_tsc);
 }
@@ -168,7 +155,7 @@ Verdict Outbound::check_large(Packet& packet, size_t growth, uint64_t now_tsc) {
   OutboundSa& sa = *packet.outbound_sa;
   forget_old_path_mtu(spd_, sa, now_tsc);
   if (packet.length + growth > UINT16_MAX) return Verdict::drop(Drop::packet_too_big);
-  if (!answers_too_big_ || packet.ip_bytes() + growth <= mtu_towards(sa) ||
+  if (!answers_too_big_ || packet.ip_bytes() + growth <= mtu_towards(sa, access_mtu_) ||
       oversize_.may_fragment(packet)) {
     return Verdict::pass();
   }
@@ -180,7 +167,8 @@ Verdict Outbound::check_large(Packet& packet, size_t growth, uint64_t now_tsc) {
 Verdict Outbound::answer_too_big(Packet& packet, uint64_t now_tsc) {
   const OutboundSa& sa = *packet.outbound_sa;
   const size_t headers = size_t{packet.payload_offset} - packet.ip_offset;
-  const size_t room = mtu_towards(sa) > headers ? mtu_towards(sa) - headers : 0;
+  const size_t room =
+      mtu_towards(sa, access_mtu_) > headers ? mtu_towards(sa, access_mtu_) - headers : 0;
   const size_t mtu = headers + esp_payload_capacity(suite_info(sa.suite), room);
   if (mtu < (packet.is_ipv4() ? kIpv4LeastReceived : kIpv6LeastMtu)) return Verdict::pass();
   oversize_.answer_too_big(packet, static_cast<uint16_t>(mtu), now_tsc);
@@ -215,7 +203,7 @@ void Outbound::encrypt_and_sign(Burst& burst, Jobs& jobs) {
 Verdict Outbound::finish(Packet& packet, const EspJob& job) {
   if (!job.good) return Verdict::drop(Drop::crypto_failed);
   ++counters_.protected_out;
-  return oversize_.fit_protected(packet, mtu_towards(*packet.outbound_sa));
+  return oversize_.fit_protected(packet, mtu_towards(*packet.outbound_sa, access_mtu_));
 }
 
 }  // namespace gmesp

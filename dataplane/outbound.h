@@ -33,7 +33,6 @@ class Outbound {
  private:
   using Jobs = std::array<EspJob, Burst::kCapacity>;
 
-  Verdict demultiplex(Packet& packet);
   void hash_addresses(Packet& packet);
   void find_candidate(Packet& packet);
   Verdict find_policy(Packet& packet);
@@ -42,7 +41,6 @@ class Outbound {
   Verdict clamp(Packet& packet, uint64_t now_tsc);
   void clamp_syn(Packet& packet, uint64_t now_tsc);
   uint16_t cleartext_mtu(const Packet& packet) const;
-  uint16_t mtu_towards(const OutboundSa& sa) const;
   Verdict check_mtu(Packet& packet, uint64_t now_tsc);
   Verdict check_large(Packet& packet, size_t growth, uint64_t now_tsc);
   Verdict answer_too_big(Packet& packet, uint64_t now_tsc);
@@ -61,7 +59,6 @@ class Outbound {
   const bool answers_too_big_;
   const bool verify_checksums_;
   const bool device_checksums_;
-  const MssTable mss_;
   Reassembler reassembler_;
   Oversize oversize_;
   Burst cleartext_burst_;

@@ -80,7 +80,7 @@ class Oversize {
   const Identify identify_;
   Drops& drops_;
   Identifications identifications_;
-  RateLimit answer_limit_;
+  Throttle answer_limit_;
   Burst answers_;
   // From next_waiting_ on they wait, the others are cut.
   std::array<Waiting, Burst::kCapacity> waiting_;

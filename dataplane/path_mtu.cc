@@ -90,8 +90,8 @@ Verdict PathMtu::hear(Packet& packet, uint64_t now_tsc) {
   }
   // It comes from a router's address, so to the worker that owns whoever has that one.
   if (!steerer_.owns(quote->source, quote->destination)) {
-    if (!hand_overs_.take(now_tsc)) return Verdict::drop(Drop::icmp_about_esp);
-    return steerer_.to_owner_of(quote->source, quote->destination, packet, SteerTo::inbound);
+    return steerer_.error_to_owner(quote->source, quote->destination, packet, now_tsc,
+                                   Drop::icmp_about_esp);
   }
   learn(*quote, *mtu, now_tsc);
   return Verdict::drop(Drop::icmp_about_esp);
@@ -108,8 +108,7 @@ void PathMtu::learn(const Quote& quote, uint32_t mtu, uint64_t now_tsc) {
       static_cast<uint32_t>(about->last_sent) - static_cast<uint32_t>(quote.number);
   if (behind >= kPathMtuRecentPackets) return;
   forget_old_path_mtu(spd_, *about, now_tsc);
-  const uint16_t current = about->path_mtu == 0 ? access_mtu_ : about->path_mtu;
-  if (mtu >= current || !lessons_.take(now_tsc)) return;
+  if (mtu >= mtu_towards(*about, access_mtu_) || !lessons_.take(now_tsc)) return;
   spd_.for_each(quote.source, quote.destination, [&](OutboundSa& sa) {
     sa.path_mtu = static_cast<uint16_t>(mtu);
     spd_.sas().record(sa).path_mtu_until = path_mtu_tick(now_tsc + lifetime_tsc_);

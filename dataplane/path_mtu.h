@@ -37,21 +37,20 @@ inline void forget_old_path_mtu(Spd& spd, OutboundSa& sa, uint64_t now_tsc) {
   if (left == 0 || left > kPathMtuMostTicks) sa.path_mtu = 0;
 }
 
+inline uint16_t mtu_towards(const OutboundSa& sa, uint16_t access_mtu) {
+  return sa.path_mtu == 0 ? access_mtu : sa.path_mtu;
+}
+
 class PathMtu {
  public:
   static constexpr uint32_t kLessonsPerSecond = 100;
-  // Anybody can send such an error, and each of them may be for another worker: what goes there is
-  // for a small part of its ring, however many come.
-  static constexpr uint32_t kHandedOverPerSecond = 1000;
-  static constexpr uint32_t kHandedOverAtOnce = 100;
 
   PathMtu(uint16_t access_mtu, uint64_t tsc_hz, Spd& spd, Steerer& steerer)
       : access_mtu_(access_mtu),
         lifetime_tsc_(kPathMtuLifetimeS * tsc_hz),
         spd_(spd),
         steerer_(steerer),
-        lessons_(kLessonsPerSecond, kLessonsPerSecond, tsc_hz),
-        hand_overs_(kHandedOverPerSecond, kHandedOverAtOnce, tsc_hz) {}
+        lessons_(kLessonsPerSecond, kLessonsPerSecond, tsc_hz) {}
 
   // A stage for cleartext from the access port: passes all but ICMP errors that quote ESP, which
   // are for nobody but us (icmp_about_esp), or for the worker that owns the quoted UE (taken; at a
@@ -67,8 +66,7 @@ class PathMtu {
   const uint64_t lifetime_tsc_;
   Spd& spd_;
   Steerer& steerer_;
-  RateLimit lessons_;
-  RateLimit hand_overs_;
+  Throttle lessons_;
 };
 
 }  // namespace gmesp

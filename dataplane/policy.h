@@ -22,12 +22,12 @@ namespace gmesp {
 
 enum class Role : uint8_t { pcscf, ue };
 
-// What a rule can name. A packet has exactly one of the first nine kinds.
+// What a rule can name. A packet has exactly one of the kinds up to ip_other.
 enum class Match : uint8_t {
   arp,
   other_frame,  // not ARP, not IP: matched by `any` only
   nd,           // ICMPv6 133, 135, 136 (RFC 4861)
-  nd_router,    // ICMPv6 134, the advertisement: who sends one routes (RFC 4861 6.3.4, RFC 6104)
+  nd_router,    // a router's word: ICMPv6 134 (RFC 4861 6.3.4, RFC 6104), redirects that come in
   icmp_echo,    // request and reply, both families
   icmp_error,   // what may quote a packet: RFC 792 3, 4, 5, 11, 12; RFC 4443 0..127; RFC 4861 137
   icmp_other,   // matched by `icmp`, `ip` and `any`

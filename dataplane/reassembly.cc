@@ -48,7 +48,7 @@ Verdict Reassembler::add_fragment(Packet& packet, uint64_t now_tsc) {
   // The last one missing frees the others.
   if (slot == kNoSlot || !completes(datagrams_[slot], fragment)) {
     const Standing standing = slot == kNoSlot ? standing_of(key) : datagrams_[slot].standing;
-    const Verdict v = find_room(sources_[source_place(key.source)], standing, slot);
+    const Verdict v = find_room(source_place(key.source), standing, slot);
     if (!v.is_pass()) return v;
     if (slot == kNoSlot) slot = start_datagram(key, place, standing, now_tsc);
   }
@@ -79,19 +79,26 @@ Verdict Reassembler::admit(const Packet& packet, const Fragment& fragment, Slot 
   } else if (slot != kNoSlot) {
     verdict = check_place(datagrams_[slot], packet, fragment, before);
   }
-  if (!verdict.is_pass() && slot != kNoSlot && verdict.reason() != Drop::duplicate_fragment) {
-    give_up(datagrams_[slot], verdict.reason());
+  if (verdict.is_pass() || slot == kNoSlot) return verdict;
+  Datagram& datagram = datagrams_[slot];
+  if (verdict.reason() == Drop::duplicate_fragment) {
+    // Each costs a search. No network makes more of them than a datagram has pieces.
+    if (++datagram.duplicates <= kMaxPieces) return verdict;
+    verdict = Verdict::drop(Drop::too_many_fragments);
   }
+  give_up(datagram, verdict.reason());
   return verdict;
 }
 
 // A source that has its share waiting makes room itself, with its oldest: were the newcomer
 // refused, who forges a UE's address could keep the UE out with a few packets a second.
-Verdict Reassembler::find_room(const Share& source, Standing standing, Slot slot) {
-  if (!make_room(source, &Datagram::in_source, per_source_, slot, Drop::fragment_source_limit)) {
+Verdict Reassembler::find_room(uint32_t source, Standing standing, Slot slot) {
+  if (!make_room(of(sources_[source], standing), &Datagram::in_source, per_source_, slot,
+                 Drop::fragment_source_limit)) {
     return Verdict::drop(Drop::fragment_source_limit);
   }
-  if (!make_room(share_of(standing), &Datagram::in_standing, room_, slot, Drop::fragment_evicted)) {
+  if (!make_room(of(by_standing_, standing), &Datagram::in_standing, room_, slot,
+                 Drop::fragment_evicted)) {
     return Verdict::drop(Drop::fragment_evicted);
   }
   return Verdict::pass();
@@ -112,7 +119,7 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
       pieces_(config.fragments + 1),  // and the one that completes its datagram
       datagrams_(config.fragments),
       by_key_(config.fragments),
-      sources_(std::bit_ceil(size_t{4} * config.fragments)) {}
+      sources_(std::bit_ceil(size_t{2} * config.fragments)) {}
 
 Reassembler::~Reassembler() {
   for (const Share& share : by_standing_) {
@@ -176,26 +183,24 @@ Slot Reassembler::start_datagram(const Key& key, uint64_t hash, Standing standin
   datagram.source = source_place(key.source);
   datagram.standing = standing;
   by_key_.insert(place_of(hash), SaIndex{slot});
-  append(datagrams_, share_of(standing).datagrams, &Datagram::in_standing, slot);
-  append(datagrams_, sources_[datagram.source].datagrams, &Datagram::in_source, slot);
+  append(datagrams_, of(by_standing_, standing).datagrams, &Datagram::in_standing, slot);
+  append(datagrams_, of(sources_[datagram.source], standing).datagrams, &Datagram::in_source, slot);
   return slot;
 }
 
 void Reassembler::count(const Datagram& datagram, int32_t held) {
-  share_of(datagram.standing).held += static_cast<uint32_t>(held);
-  sources_[datagram.source].held += static_cast<uint32_t>(held);
+  of(by_standing_, datagram.standing).held += static_cast<uint32_t>(held);
+  of(sources_[datagram.source], datagram.standing).held += static_cast<uint32_t>(held);
 }
 
 // Whether the fragment fits between those that are here; `before`: the one that it follows.
 Verdict Reassembler::check_place(const Datagram& datagram, const Packet& packet,
                                  const Fragment& fragment, Slot& before) const {
-  if (pieces_[datagram.last].end <= fragment.start) {  // in order, as most come
-    before = datagram.last;
-  } else {
-    for (Slot s = datagram.first; s != kNoSlot && pieces_[s].start < fragment.start;
-         s = pieces_[s].next) {
-      before = s;
-    }
+  // Most come in order, behind the latest; or in the reverse, before the first.
+  const bool behind = pieces_[datagram.latest].start < fragment.start;
+  for (Slot s = behind ? datagram.latest : datagram.first;
+       s != kNoSlot && pieces_[s].start < fragment.start; s = pieces_[s].next) {
+    before = s;
   }
   const Slot after = before == kNoSlot ? datagram.first : pieces_[before].next;
   if (after != kNoSlot && is_duplicate(datagram, pieces_[after], packet, fragment)) {
@@ -253,10 +258,10 @@ void Reassembler::hold(Datagram& datagram, const Packet& packet, const Fragment&
   Slot& link = before == kNoSlot ? datagram.first : pieces_[before].next;
   piece.next = link;
   link = slot;
-  if (piece.next == kNoSlot) datagram.last = slot;
   if (!fragment.more) datagram.end = piece.end;
   datagram.held_bytes = static_cast<uint16_t>(datagram.held_bytes + piece.end - piece.start);
-  datagram.ecn = static_cast<uint8_t>(datagram.ecn | 1u << ecn_of(packet));
+  datagram.latest = slot;
+  datagram.ecn = (datagram.ecn | 1u << ecn_of(packet)) & 0xfu;
   ++datagram.pieces;
   count(datagram, 1);
   ++counters_.fragments_held;
@@ -320,7 +325,7 @@ void Reassembler::release_pieces(Datagram& datagram) {
   }
   count(datagram, -int32_t{datagram.pieces});
   counters_.fragments_held -= datagram.pieces;
-  datagram.first = datagram.last = kNoSlot;
+  datagram.first = datagram.latest = kNoSlot;
   datagram.pieces = 0;
 }
 
@@ -328,8 +333,9 @@ void Reassembler::forget(Slot slot) {
   const Datagram& datagram = datagrams_[slot];
   if (datagram.is_given_up()) count(datagram, -1);
   by_key_.remove(place_of(datagram.hash), SaIndex{slot});
-  take_out(datagrams_, share_of(datagram.standing).datagrams, &Datagram::in_standing, slot);
-  take_out(datagrams_, sources_[datagram.source].datagrams, &Datagram::in_source, slot);
+  take_out(datagrams_, of(by_standing_, datagram.standing).datagrams, &Datagram::in_standing, slot);
+  take_out(datagrams_, of(sources_[datagram.source], datagram.standing).datagrams,
+           &Datagram::in_source, slot);
   datagrams_.give_back(slot);
 }
 

@@ -39,8 +39,8 @@ class Reassembler {
   static constexpr size_t kMaxPieces = 64;
 
   // seed: random, so that nobody outside can choose addresses that share a place. The pool gives
-  // the whole datagrams. Who has no SA in `peers` is a stranger; nullptr: nobody is, and the
-  // room is not divided. Throws std::system_error when there is no memory.
+  // the whole datagrams. A source without an SA in `peers` is a stranger; with nullptr there are no
+  // strangers, and the room is not divided. Throws std::system_error when there is no memory.
   Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64_t seed, PacketPool& datagrams,
               const Spd* peers, Drops& drops);
   ~Reassembler();  // frees what it holds, uncounted: the engine stops
@@ -91,12 +91,16 @@ class Reassembler {
     Slot next;        // the next piece of its datagram, in the order of their bytes
   };
   enum class Standing : uint8_t { stranger, peer };
-  // What one standing, or one source, has waiting: its datagrams, and how many fragments they are;
-  // a datagram that was given up counts as one.
+  // What one standing, or one source of it, has waiting: its datagrams, and how many fragments they
+  // are; a datagram that was given up counts as one.
   struct Share {
     SlotQueue datagrams;
     uint32_t held;
   };
+  using Shares = std::array<Share, 2>;  // by standing
+  static Share& of(Shares& shares, Standing standing) {
+    return shares[static_cast<size_t>(standing)];
+  }
   // One that has been given up has no pieces, and what is still to come of it is dropped for the
   // same reason, until the timeout (RFC 5722).
   struct Datagram {
@@ -108,21 +112,23 @@ class Reassembler {
     SlotLink in_standing;
     SlotLink in_source;
     Slot first;
-    Slot last;
+    Slot latest;   // to come
     uint16_t end;  // 0: the last fragment has not come
     uint16_t held_bytes;
     uint8_t pieces;
-    uint8_t ecn;    // codepoints seen, a bit each
+    uint8_t duplicates;  // that came of them
+    uint8_t ecn : 4;     // codepoints seen, a bit each
+    Standing standing : 4;
     Drop given_up;  // kCount: it has not been
-    Standing standing;
 
     bool is_given_up() const { return given_up != Drop::kCount; }
   };
+  static_assert(sizeof(Datagram) == 96, "of the memory that gmespd.toml says a fragment takes");
 
   Verdict add_fragment(Packet& packet, uint64_t now_tsc);
   void prefetch_fragment(const Packet& packet) const;
   Verdict admit(const Packet& packet, const Fragment& fragment, Slot slot, Slot& before);
-  Verdict find_room(const Share& source, Standing standing, Slot slot);
+  Verdict find_room(uint32_t source, Standing standing, Slot slot);
   static Key key_of(const Packet& packet, const Fragment& fragment);
   uint64_t hash(const Key& key) const;
   static IndexTable::Key place_of(uint64_t hash) {
@@ -131,7 +137,6 @@ class Reassembler {
   uint32_t source_place(const Address& source) const;
   Slot find(const Key& key, uint64_t hash) const;
   Standing standing_of(const Key& key) const;
-  Share& share_of(Standing standing) { return by_standing_[static_cast<size_t>(standing)]; }
   void count(const Datagram& datagram, int32_t held);
   Slot start_datagram(const Key& key, uint64_t hash, Standing standing, uint64_t now_tsc);
   Verdict check_place(const Datagram& datagram, const Packet& packet, const Fragment& fragment,
@@ -163,9 +168,9 @@ class Reassembler {
   SlotArray<Piece> pieces_;
   SlotArray<Datagram> datagrams_;
   IndexTable by_key_;
-  // Sources that share a place bound each other.
-  LargeArray<Share> sources_;
-  std::array<Share, 2> by_standing_{};
+  // Sources of one standing that share a place bound each other.
+  LargeArray<Shares> sources_;
+  Shares by_standing_{};
 };
 
 }  // namespace gmesp

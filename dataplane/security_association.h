@@ -71,7 +71,6 @@ struct alignas(64) SaRecord {
   bool queued = false;  // in that list, whichever SA it was that put this place there
   AlternatePorts alternate;
   uint32_t path_mtu_until = 0;  // tick (path_mtu.h) that ends OutboundSa::path_mtu
-  // Room left for audit sampling.
 };
 static_assert(sizeof(SaRecord) == 64, "the second line of an SA");
 

@@ -106,7 +106,8 @@ Verdict Steerer::hand_over(const Packet& packet, size_t worker, SteerTo to) {
 }
 
 void Steerer::to_transmitter(Burst& burst, SteerTo to) {
-  burst.filter(drops_, [&](const Packet& packet) {
+  burst.filter(drops_, [&](Packet& packet) {
+    packet.inbound_sa = nullptr;  // it may be gone by then, and another in its place
     if (!mesh_.ring(self_, 0).push({packet, to})) return Verdict::drop(Drop::steering_full);
     ++counters_.steered_for_tx;
     return Verdict::taken();

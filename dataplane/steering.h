@@ -16,6 +16,7 @@
 #include "dataplane/address.h"
 #include "dataplane/packet.h"
 #include "dataplane/protected_ports.h"
+#include "dataplane/token_bucket.h"
 
 namespace gmesp {
 
@@ -83,8 +84,18 @@ class SteeringMesh {
 // One worker's way to the others.
 class Steerer {
  public:
-  Steerer(size_t self, const Steering& steering, SteeringMesh& mesh, Drops& drops)
-      : self_(self), steering_(steering), mesh_(mesh), drops_(drops), counters_(drops.counters) {}
+  // Anybody can send ICMP errors, and each may be about another worker's UE: what goes there of
+  // them is for a small part of its ring, however many come.
+  static constexpr uint32_t kErrorsPerSecond = 1000;
+  static constexpr uint32_t kErrorsAtOnce = 100;
+
+  Steerer(size_t self, const Steering& steering, SteeringMesh& mesh, Drops& drops, uint64_t tsc_hz)
+      : self_(self),
+        steering_(steering),
+        mesh_(mesh),
+        drops_(drops),
+        counters_(drops.counters),
+        errors_(kErrorsPerSecond, kErrorsAtOnce, tsc_hz) {}
 
   bool has_others() const { return steering_.workers() > 1; }
   bool owns(const Address& a, const Address& b) const { return steering_.owner(a, b) == self_; }
@@ -95,10 +106,13 @@ class Steerer {
   Verdict to_owner(const Packet& packet, SteerTo to) {
     return has_others() ? steer(packet, to) : Verdict::pass();
   }
-  // Hands a packet to the worker that owns an address pair other than the packet's, where it goes
-  // on like one that was steered from a port; not this worker's pair. Drops: steering_full.
-  Verdict to_owner_of(const Address& a, const Address& b, const Packet& packet, SteerTo to) {
-    return hand_over(packet, steering_.owner(a, b), to);
+  // Hands an ICMP error from the access side to the worker that owns the address pair of the packet
+  // it quotes, where it goes on like one that was steered from the port; not this worker's pair.
+  // Drops: steering_full; `beyond`, what comes in excess of the rate.
+  Verdict error_to_owner(const Address& a, const Address& b, const Packet& error, uint64_t now_tsc,
+                         Drop beyond) {
+    if (!errors_.take(now_tsc)) return Verdict::drop(beyond);
+    return hand_over(error, steering_.owner(a, b), SteerTo::inbound);
   }
   // Hands a burst to worker 0, which has the transmit queue this one lacks. Drops: steering_full.
   void to_transmitter(Burst& burst, SteerTo to);
@@ -114,6 +128,7 @@ class Steerer {
   SteeringMesh& mesh_;
   Drops& drops_;
   Counters& counters_;
+  Throttle errors_;
 };
 
 }  // namespace gmesp

@@ -31,9 +31,9 @@ struct TokenBucket {
 };
 
 // A bucket with a rate of its own.
-class RateLimit {
+class Throttle {
  public:
-  RateLimit(uint32_t per_second, uint32_t at_once, uint64_t tsc_hz)
+  Throttle(uint32_t per_second, uint32_t at_once, uint64_t tsc_hz)
       : rate_{tsc_hz / per_second, at_once * (tsc_hz / per_second)} {}
 
   // False: not now.

@@ -92,7 +92,7 @@ class PathLoad {
   ProtectedPorts ports_{policy_, mesh_.learned_ports(), 1'000'000'000};
   AuditRing audit_ring_;  // nobody empties it
   Drops drops_{counters_, audit_ring_, 1'000'000'000};
-  Steerer steerer_{tables_.worker, steering_, mesh_, drops_};
+  Steerer steerer_{tables_.worker, steering_, mesh_, drops_, 1'000'000'000};
   RateLimits limits_{
       uint64_t{1} << 40,
       1,

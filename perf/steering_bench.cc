@@ -78,7 +78,7 @@ class Load {
   SteeringMesh mesh_{2};
   Counters counters_;
   Drops drops_{counters_};
-  Steerer steerer_{0, steering_, mesh_, drops_};
+  Steerer steerer_{0, steering_, mesh_, drops_, 1'000'000'000};
   PacketSource source_;
 };
 

@@ -229,6 +229,34 @@ TEST_F(GmespdTest, TakesItsPolicyFromTheFileAgain) {
   EXPECT_EQ(gmespd.stop(SIGTERM), 0);
 }
 
+// What a terminal that closes sends, and service managers to have a configuration read: never the
+// end.
+TEST_F(GmespdTest, TakesItsPolicyAgainOnSighup) {
+  SKIP_IF_IT_CANNOT_START();
+  const std::string file = good_config();
+  Gmespd gmespd(file);
+  gmespd.wait_for("gmespd: ready");
+  std::ofstream(file, std::ios::app)
+      << "[policy]\n[[policy.rule]]\nname = 'ping'\nmatch = 'icmp-echo'\n";
+  struct {
+    const char* change;  // added to the file
+    std::string said;
+  } rows[] = {
+      {"rate = 7\nrate_per_source = 7\n", "SIGHUP: 1 rules in use\n"},
+      {"", "SIGHUP: 1 rules in use\n"},  // nothing to replace
+      {"rate = 8\n",
+       "SIGHUP: the policy in use stays: the configuration file is not accepted: " + file},
+  };
+  for (const auto& row : rows) {
+    std::ofstream(file, std::ios::app) << row.change;
+    kill(gmespd.pid(), SIGHUP);
+    const std::string said = gmespd.wait_for(row.said);
+    EXPECT_NE(said.find(row.said), std::string::npos) << said;
+    EXPECT_NE(gmespctl("policy list").output.find("\nping "), std::string::npos);
+  }
+  EXPECT_EQ(gmespd.stop(SIGTERM), 0);
+}
+
 TEST_F(GmespdTest, LeavesTheSocketOfAnotherAlone) {
   SKIP_IF_IT_CANNOT_START();
   const std::string file = good_config();

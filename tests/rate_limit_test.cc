@@ -51,12 +51,12 @@ struct Lab {
   uint64_t now = 5 * kHz;
 };
 
-TEST(RateLimit, ARuleWithoutRatesPassesEverything) {
+TEST(Throttle, ARuleWithoutRatesPassesEverything) {
   Lab lab(policy_of(1, 1));
   for (int i = 0; i < 1000; ++i) EXPECT_TRUE(lab.take(v4(1), 0));
 }
 
-TEST(RateLimit, ABucketHoldsOneSecondsWorthAndFillsAtTheRate) {
+TEST(Throttle, ABucketHoldsOneSecondsWorthAndFillsAtTheRate) {
   for (const uint32_t rate : {1u, 7u, 1000u, 100'000u}) {
     for (const bool per_source : {false, true}) {
       Lab lab(per_source ? policy_of(0, rate) : policy_of(rate, 0));
@@ -72,7 +72,7 @@ TEST(RateLimit, ABucketHoldsOneSecondsWorthAndFillsAtTheRate) {
   }
 }
 
-TEST(RateLimit, TheReasonSaysWhichLimit) {
+TEST(Throttle, TheReasonSaysWhichLimit) {
   Lab lab(policy_of(3, 2));
   const auto reason = [&](uint32_t n) { return lab.limits.take(1, v4(n), lab.now).reason(); };
   EXPECT_EQ(lab.burst(v4(1), 2), 2u);
@@ -83,7 +83,7 @@ TEST(RateLimit, TheReasonSaysWhichLimit) {
 }
 
 // What one source is refused is left to the others, and the other way round.
-TEST(RateLimit, ADroppedPacketTakesNothing) {
+TEST(Throttle, ADroppedPacketTakesNothing) {
   Lab lab(policy_of(100, 10));
   EXPECT_EQ(lab.burst(v4(1), 5000), 10u);
   for (uint32_t n = 2; n <= 10; ++n) EXPECT_EQ(lab.burst(v4(n), 1000), 10u) << n;
@@ -92,7 +92,7 @@ TEST(RateLimit, ADroppedPacketTakesNothing) {
   EXPECT_EQ(lab.burst(v4(11), 1000), 10u) << "its own bucket was still full";
 }
 
-TEST(RateLimit, ASourceIsAnIpv4AddressAnIpv6PrefixOrALinkLocalAddress) {
+TEST(Throttle, ASourceIsAnIpv4AddressAnIpv6PrefixOrALinkLocalAddress) {
   const auto shared = [](const char* a, const char* b) {
     Lab lab(policy_of(0, 1));
     return lab.take(ip(a)) && !lab.take(ip(b));
@@ -105,7 +105,7 @@ TEST(RateLimit, ASourceIsAnIpv4AddressAnIpv6PrefixOrALinkLocalAddress) {
   EXPECT_TRUE(shared("fe80::1", "fe80::1"));
 }
 
-TEST(RateLimit, EachRuleHasItsOwnBuckets) {
+TEST(Throttle, EachRuleHasItsOwnBuckets) {
   Policy policy = policy_of(5, 5);
   policy.rules[0] = policy.rules[1];
   Lab lab(policy);
@@ -113,7 +113,7 @@ TEST(RateLimit, EachRuleHasItsOwnBuckets) {
   EXPECT_TRUE(lab.take(v4(1), 0));
 }
 
-TEST(RateLimit, WorkersShareTheRateOfARuleAndEachGrantsASource) {
+TEST(Throttle, WorkersShareTheRateOfARuleAndEachGrantsASource) {
   Lab lab(policy_of(1000, 0), 4);
   EXPECT_EQ(lab.burst(v4(1), 2000), 250u);
   Lab of_source(policy_of(0, 1000), 4);
@@ -122,7 +122,7 @@ TEST(RateLimit, WorkersShareTheRateOfARuleAndEachGrantsASource) {
   EXPECT_EQ(rare.stream(v4(1), kHz / 10, 40 * kHz), 10u) << "one in four seconds, not none";
 }
 
-TEST(RateLimit, AnotherPolicyBeginsWithFullBuckets) {
+TEST(Throttle, AnotherPolicyBeginsWithFullBuckets) {
   Lab lab(policy_of(10, 5));
   EXPECT_EQ(lab.burst(v4(1), 50), 5u);
   const Policy other = policy_of(20, 8);
@@ -133,7 +133,7 @@ TEST(RateLimit, AnotherPolicyBeginsWithFullBuckets) {
 }
 
 // A virtual machine that moves, or wakes: nobody is locked out, nothing passes for ever.
-TEST(RateLimit, SurvivesJumpsOfTheClock) {
+TEST(Throttle, SurvivesJumpsOfTheClock) {
   for (const bool per_source : {false, true}) {
     Lab lab(per_source ? policy_of(0, 10) : policy_of(10, 0));
     EXPECT_EQ(lab.burst(v4(1), 50), 10u);
@@ -148,7 +148,7 @@ TEST(RateLimit, SurvivesJumpsOfTheClock) {
 // Ten times as many sources as there is room for: memory stays what it is, no source gets more than
 // a fresh bucket each time it was forgotten, and one that is beyond its rate is not forgotten for
 // those that are not.
-TEST(RateLimit, AFloodOfSourcesDoesNotFreeTheOneThatIsLimited) {
+TEST(Throttle, AFloodOfSourcesDoesNotFreeTheOneThatIsLimited) {
   Lab lab(policy_of(0, 100));
   const Address hog = ip("203.0.113.1");
   size_t hog_passed = 0;
@@ -163,7 +163,7 @@ TEST(RateLimit, AFloodOfSourcesDoesNotFreeTheOneThatIsLimited) {
 }
 
 // 250,000 phones, all of them within one second: each is still known at its second packet.
-TEST(RateLimit, RemembersAsManySourcesAsThereArePhonesOfOneWorker) {
+TEST(Throttle, RemembersAsManySourcesAsThereArePhonesOfOneWorker) {
   constexpr uint32_t kPhones = 62'500;  // of 250,000 on four workers
   Lab lab(policy_of(0, 1));
   for (uint32_t n = 0; n < kPhones; ++n) ASSERT_TRUE(lab.take(v4(n)));

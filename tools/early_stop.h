@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What answers SIGINT, SIGTERM and SIGHUP while nobody serves yet. Starting can take long, or for
+// What answers the signals that end gmespd while nobody serves yet. Starting can take long, or for
 // ever: a virtio_user device in server mode waits for its peer inside the driver, large tables are
 // filled page by page. Nothing of that can be asked to stop, so the process ends.
 #pragma once

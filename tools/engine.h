@@ -32,8 +32,8 @@ class Engine {
 
   // Starts the workers' threads; on return all of them poll.
   void start_workers();
-  // Serves the control socket until stop_fd is readable.
-  void run(int stop_fd) ON(control_thread) { control_->run(stop_fd); }
+  // As ControlThread::run().
+  void run(int stop_fd, int reload_fd) ON(control_thread) { control_->run(stop_fd, reload_fd); }
 
   // What `status` says of the start; main adds what it does itself.
   EngineInfo& info() { return info_; }

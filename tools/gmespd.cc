@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <initializer_list>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -39,14 +40,12 @@ struct Options {
   bool verbose = false;
 };
 
-// The signals that end us, as a descriptor: blocked before any thread exists, so that none takes
-// them.
-FileDescriptor stop_signals() {
+// Signals as a descriptor: blocked before any thread exists, so that none takes them.
+FileDescriptor descriptor_of(std::initializer_list<int> numbers) {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  for (const int signal : numbers) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);  // a client or a log reader that goes away is no reason to end
   FileDescriptor descriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!descriptor) throw std::runtime_error("no descriptor for signals: ulimit -n 256");
   return descriptor;
@@ -78,7 +77,8 @@ constexpr Ending kNotReady{kDone, "ended by", " before it was ready"};
 constexpr Ending kNoResult{kFailed, "the bench was ended by", ": no result"};
 
 void serve(const Config& config, bool verbose) {
-  const FileDescriptor stop = stop_signals();
+  const FileDescriptor stop = descriptor_of({SIGINT, SIGTERM});
+  const FileDescriptor reload = descriptor_of({SIGHUP});  // one that comes early waits in it
   std::optional<EarlyStop> early_stop(std::in_place, stop.get(), kNotReady,
                                       files_left_behind(config));
   start_log(verbose);
@@ -99,18 +99,19 @@ void serve(const Config& config, bool verbose) {
   info.seccomp = config.seccomp;
   say_ready(config);
   const AssumeRole role(control_thread);
-  engine.run(stop.get());
+  engine.run(stop.get(), reload.get());
   spdlog::info("stopping");
 }
 
 // A bench that was cut short is no result: unlike serve(), it then fails.
 void bench(const Config& config, BenchOptions options) {
-  const FileDescriptor stop = stop_signals();
+  const FileDescriptor stop = descriptor_of({SIGINT, SIGTERM, SIGHUP});
   const EarlyStop early_stop(stop.get(), kNoResult, {});
   run_bench(config, options);
 }
 
 int run(const Options& options) {
+  signal(SIGPIPE, SIG_IGN);  // a client or a log reader that goes away is no reason to end
   try {
     const Config config = options.file.empty() ? bench_defaults() : read_config(options.file);
     if (options.check) {

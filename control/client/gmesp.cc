@@ -29,15 +29,15 @@ struct ErrorRow {
 constexpr ErrorRow kErrors[] = {
     {GMESP_OK, "ok", "done"},
     {GMESP_ETIMEOUT, "timeout", "not in time; the command still runs"},
-    {GMESP_ERING_FULL, "ring_full", "as many commands as may be wait for their answers"},
+    {GMESP_ERING_FULL, "ring_full", "256 commands are already waiting for answers"},
     {GMESP_EDISCONNECTED, "disconnected", "gmespd has gone or has ended the connection"},
     {GMESP_EFORKED, "forked", "the connection is that of the parent process: connect anew"},
-    {GMESP_EARGUMENT, "bad_argument", "an argument is missing or cannot be"},
+    {GMESP_EARGUMENT, "bad_argument", "an argument is missing or invalid"},
     {GMESP_EMEMORY, "no_memory", "there is no memory, or no descriptor, left"},
     {GMESP_ENO_ENGINE, "no_engine", "no gmespd listens at this path"},
     {GMESP_EPERMISSION, "no_permission", "this user may not use the control socket"},
-    {GMESP_EVERSION, "version", "caller, libgmesp and gmespd are of versions that do not fit"},
-    {GMESP_EPROTOCOL, "protocol", "gmespd does not speak as it should"},
+    {GMESP_EVERSION, "version", "caller, libgmesp and gmespd have incompatible versions"},
+    {GMESP_EPROTOCOL, "protocol", "gmespd violated the protocol"},
     {GMESP_ETOO_MANY, "too_many_connections", "gmespd has as many connections as it may"},
 };
 

@@ -55,7 +55,7 @@ enum {
   GMESP_ENO_ENGINE = -7,  /* nobody listens at this path */
   GMESP_EPERMISSION = -8, /* the socket is not for this user: be in its group */
   GMESP_EVERSION = -9,    /* gmespd, library and caller do not understand one another */
-  GMESP_EPROTOCOL = -10,  /* gmespd does not speak as it should */
+  GMESP_EPROTOCOL = -10,  /* gmespd violated the protocol */
   GMESP_ETOO_MANY = -11   /* gmespd has as many connections as it may: try again later */
 };
 /* "timeout", "ring_full", ..., or the refusal's code; "unknown" for other numbers. Never NULL. */

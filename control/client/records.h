@@ -67,7 +67,6 @@ inline constexpr uint8_t kHasFirst = 2;     // an agreement, below; of no mechan
 inline constexpr uint8_t kHasSecond = 4;    // below
 inline constexpr uint8_t kOnlyThisSet = 8;  // remove
 inline constexpr uint8_t kAtOnce = 16;      // remove
-inline constexpr uint8_t kAllFlags = 31;
 
 // Behind it, packed: the mechanisms of the first agreement (registered: Security-Client; challenge:
 // Security-Server; response: Security-Verify), of the second (registered: Security-Verify;

@@ -14,6 +14,9 @@
 
 namespace gmesp {
 
+// Never protected ports (SPEC 7.1): SIP and SIPS in clear.
+constexpr bool is_sip_port(uint16_t port) { return port == 5060 || port == 5061; }
+
 enum class SetForm : uint8_t {
   published,        // 4 SAs by client and server port, UDP and TCP share them (SPEC 0.1)
   transport_pairs,  // the change request of 2002 (INT-08): spi-c and port-c are TCP's, -s are UDP's

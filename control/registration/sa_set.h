@@ -32,9 +32,6 @@ std::string_view name(SetState state);
 std::string_view name(SetForm form);
 std::string_view name(SelectorRule rule);
 
-// Never protected ports (SPEC 7.1): SIP and SIPS in clear.
-constexpr bool is_sip_port(uint16_t port) { return port == 5060 || port == 5061; }
-
 // One end's numbers: SPIs of the SAs that arrive there (INT-22).
 struct SetEnd {
   Address address;

@@ -21,11 +21,9 @@ namespace {
 
 void check(int result, const DeviceConfig& config, const char* what) {
   if (result >= 0) return;
-  fail(config,
-       std::string("cannot ") + what + ": " + rte_strerror(-result) + " (" + eal_words() + ")");
+  fail(config, std::string("cannot ") + what + ": " + rte_strerror(-result) + " (" +
+                   first_eal_error() + ")");
 }
-
-bool is_answered_no(int result) { return result == -ENOTSUP || result == -ENOSYS; }
 
 rte_eth_dev_info device_info(uint16_t id) {
   rte_eth_dev_info info{};
@@ -90,14 +88,14 @@ Device::~Device() = default;
 void Device::attach() {
   const DeviceString device(complete_device(config_));
   const std::string name(device.name());
-  clear_eal_words();
+  forget_eal_error();
   // A PCI device is there since EAL's scan, a wire's end since the wire; a virtual one is made now.
   const bool there = rte_eth_dev_get_port_by_name(name.c_str(), &attached_.id) == 0;
   if (there && !device.is_pci() && !device.is_ring_link())
     fail(config_, "a device of this name is open already");
   if (!there && (rte_dev_probe(device.text().c_str()) < 0 ||
                  rte_eth_dev_get_port_by_name(name.c_str(), &attached_.id) != 0)) {
-    fail(config_, "cannot open it: " + eal_words() + ". " + remedy(device));
+    fail(config_, "cannot open it: " + first_eal_error() + ". " + remedy(device));
   }
   attached_.open = true;
   const rte_eth_dev_info info = device_info(attached_.id);
@@ -187,16 +185,16 @@ void Device::set_mtu() {
     return;
   }
   const int result = rte_eth_dev_set_mtu(attached_.id, config_.mtu);
-  if (!is_answered_no(result)) check(result, config_, "set its mtu");
+  if (!is_unsupported(result)) check(result, config_, "set its mtu");
 }
 
 void Device::start() {
   check(rte_eth_dev_start(attached_.id), config_, "start it");
   // The host side carries its own MAC address, and ND needs its multicast groups (DESIGN 1).
   const int promiscuous = rte_eth_promiscuous_enable(attached_.id);
-  if (!is_answered_no(promiscuous)) check(promiscuous, config_, "make it promiscuous");
+  if (!is_unsupported(promiscuous)) check(promiscuous, config_, "make it promiscuous");
   const int multicast = rte_eth_allmulticast_enable(attached_.id);
-  if (!is_answered_no(multicast)) check(multicast, config_, "let it receive all multicast");
+  if (!is_unsupported(multicast)) check(multicast, config_, "let it receive all multicast");
 }
 
 // A driver may turn scattered receive on by itself when frames do not fit its idea of our buffers.

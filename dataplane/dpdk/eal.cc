@@ -21,8 +21,8 @@
 namespace gmesp {
 namespace {
 
-// Where EAL and the drivers write. The first error is kept for eal_words(): those that follow only
-// say that something did not work. Drivers may speak from any thread.
+// Where EAL and the drivers write. The first error is kept for first_eal_error(): those that follow
+// only say that something did not work. Drivers may speak from any thread.
 std::mutex words_mutex;
 std::string first_error;
 std::string unfinished_line;
@@ -145,9 +145,9 @@ std::vector<std::string> arguments(const EalConfig& config, bool hugepages) {
 void initialise(std::vector<std::string> list) {
   std::vector<char*> argv;
   for (std::string& argument : list) argv.push_back(argument.data());
-  clear_eal_words();
+  forget_eal_error();
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
-    throw std::runtime_error("DPDK does not start: " + eal_words() + " (" +
+    throw std::runtime_error("DPDK does not start: " + first_eal_error() + " (" +
                              rte_strerror(rte_errno) + "); gmespd -v shows all it says");
   }
 }
@@ -173,12 +173,12 @@ Eal::Eal(const EalConfig& config) {
 
 Eal::~Eal() { rte_eal_cleanup(); }
 
-std::string eal_words() {
+std::string first_eal_error() {
   const std::lock_guard lock(words_mutex);
   return first_error.empty() ? "no reason given" : first_error;
 }
 
-void clear_eal_words() {
+void forget_eal_error() {
   const std::lock_guard lock(words_mutex);
   first_error.clear();
 }

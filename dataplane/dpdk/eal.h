@@ -36,10 +36,10 @@ class Eal {
   std::string notice_;
 };
 
-// EAL's and its drivers' first error since clear_eal_words(): the reason in our own messages. Not
+// EAL's and its drivers' first error since forget_eal_error(): the reason in our own messages. Not
 // shown otherwise unless verbose.
-std::string eal_words();
-void clear_eal_words();
+std::string first_eal_error();
+void forget_eal_error();
 
 // Pins the calling thread to a CPU and registers it with EAL. Throws std::runtime_error when the
 // CPU is not ours.

@@ -73,8 +73,6 @@ uint16_t& entry(std::vector<rte_eth_rss_reta_entry64>& table, size_t i) {
   return table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
 }
 
-bool cannot(int result) { return result == -ENOTSUP || result == -ENOSYS; }
-
 // What could not be looked at, and why there is no use in the device.
 struct Finding {
   std::string unread = {};
@@ -90,7 +88,7 @@ Finding check_hash(const RssDevice& device, const RssPlan& plan) {
     has.rss_key = key.data();
     has.rss_key_len = static_cast<uint8_t>(plan.key_bytes);
     const int read = device.read_hash(has);
-    if (cannot(read)) return {.unread = "hash key"};
+    if (is_unsupported(read)) return {.unread = "hash key"};
     if (read != 0) return {.obstacle = std::string("reading its hash key: ") + rte_strerror(-read)};
     const bool ours = std::equal(wanted.begin(), wanted.end(), key.begin());
     if (ours && (has.rss_hf & plan.hash_types) != 0) return {};
@@ -122,7 +120,7 @@ Finding write_table(const RssDevice& device, size_t entries, const Steering& ste
   }
   std::vector<rte_eth_rss_reta_entry64> has = make_table(entries);
   const int read = device.read_table(has, size);
-  if (cannot(read)) return {.unread = "table"};
+  if (is_unsupported(read)) return {.unread = "table"};
   if (read != 0) {
     return {.obstacle = std::string("reading its indirection table: ") + rte_strerror(-read)};
   }

@@ -6,6 +6,7 @@
 
 #include <rte_ethdev.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -17,6 +18,9 @@
 #include "dataplane/steering.h"
 
 namespace gmesp {
+
+// What a device answers that cannot do what it was asked.
+inline bool is_unsupported(int result) { return result == -ENOTSUP || result == -ENOSYS; }
 
 RssPlan plan_rss(const rte_eth_dev_info& info, size_t rx_queues, size_t workers);
 

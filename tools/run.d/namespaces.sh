@@ -68,7 +68,8 @@ address_interface() {
 }
 
 # configure ROLE CPU HOST_DEVICE SIDE_OF_5060: the unprotected SIP port is the P-CSCF's, so it is
-# local at one end and remote at the other. qdisc_bypass=0 lets tcpdump see also what gmespd sends.
+# local at one end and remote at the other. All UEs of IPv6 are in one /64: one source, as the P-CSCF is for
+# them. qdisc_bypass=0 lets tcpdump see also what gmespd sends.
 configure() {
   cat >"$state/$1.toml" <<END
 role = "$1"
@@ -88,16 +89,24 @@ protected_ports = ["5062-5064"]
 [[policy.rule]]
 name = "arp"
 match = "arp"
+rate = 1000
+rate_per_source = 50
 [[policy.rule]]
 name = "neighbour-discovery"
 match = "nd"
+rate = 2000
+rate_per_source = 100
 [[policy.rule]]
 name = "ping"
 match = "icmp-echo"
+rate = 1000
+rate_per_source = 50
 [[policy.rule]]
 name = "initial-register"
 match = "udp"
 $4 = [5060]
+rate = 5000
+rate_per_source = 5000
 END
 }
 
