@@ -26,15 +26,15 @@ void read_name(ConfigTable& table, PolicyRule& rule) {
   }
 }
 
-// One family on both sides: that of ARP or ND, where the rule is about them.
+// One family on both sides: that of ARP or ND, where the rule is about them. (Redirects, which
+// nd-router is about too, are of both.)
 void check_families(const ConfigTable& table, const PolicyRule& rule) {
   const auto has = [](const std::vector<Prefix>& prefixes, bool v4) {
     return prefixes.empty() || std::ranges::any_of(prefixes, [v4](const Prefix& prefix) {
              return prefix.address.is_v4() == v4;
            });
   };
-  const bool nd = rule.match == Match::nd || rule.match == Match::nd_router;
-  const bool v4 = !nd && has(rule.local, true) && has(rule.remote, true);
+  const bool v4 = rule.match != Match::nd && has(rule.local, true) && has(rule.remote, true);
   const bool v6 = rule.match != Match::arp && has(rule.local, false) && has(rule.remote, false);
   if (!v4 && !v6) {
     table.refuse(rule.remote.empty() ? "local" : "remote",

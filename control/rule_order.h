@@ -7,7 +7,7 @@
 #include <optional>
 #include <span>
 
-#include "crypto/key_store.h"
+#include "crypto/direction.h"
 #include "dataplane/policy.h"
 
 namespace gmesp {

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "crypto/key_store.h"
+#include "crypto/direction.h"
 #include "dataplane/security_association.h"
 #include "dataplane/selector.h"
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
-#include <string_view>
 
 #include "crypto/manager.h"
 

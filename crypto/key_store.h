@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "crypto/algorithm.h"
+#include "crypto/direction.h"
 #include "crypto/key_material.h"
 #include "crypto/manager.h"
 #include "crypto/prefetch.h"
@@ -20,11 +21,6 @@ namespace gmesp {
 
 enum class KeySlot : uint32_t {
 };  // in units of KeyStore::kSlotUnitBytes from the start of the store
-
-enum class Direction : uint8_t {
-  in,
-  out
-};  // of ESP at the access port: in = decrypt, out = encrypt
 
 class KeyStore {
  public:

@@ -6,7 +6,6 @@
 // only: no SA look-up, no replay, no I/O.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>

@@ -2,6 +2,7 @@
 #include "dataplane/access_check.h"
 
 #include "dataplane/icmp.h"
+#include "dataplane/options.h"
 
 namespace gmesp {
 
@@ -40,18 +41,13 @@ bool goes_to_link(const Packet& packet, const UpperLayer& upper, Match kind,
 
 // RFC 791 3.1: a loose or strict source route that is not used up names the next destination.
 bool ipv4_goes_on(const uint8_t* options, size_t bytes) {
-  constexpr uint8_t kEnd = 0, kNone = 1, kLooseRoute = 131, kStrictRoute = 137;
-  for (size_t at = 0; at < bytes && options[at] != kEnd;) {
-    if (options[at] == kNone) {
-      ++at;
-      continue;
-    }
-    if (at + 2 >= bytes || options[at + 1] < 2 || at + options[at + 1] > bytes) return false;
+  constexpr uint8_t kLooseRoute = 131, kStrictRoute = 137;
+  bool goes_on = false;
+  for_each_option(options, bytes, [&](size_t at, size_t length) {
     const bool route = options[at] == kLooseRoute || options[at] == kStrictRoute;
-    if (route && options[at + 2] <= options[at + 1]) return true;  // pointer, length
-    at += options[at + 1];
-  }
-  return false;
+    goes_on |= route && length > 2 && options[at + 2] <= length;  // the pointer
+  });
+  return goes_on;
 }
 
 // RFC 8200 4.4: so does a routing header of any type with segments left. `end`: of the headers that
@@ -62,7 +58,7 @@ bool ipv6_goes_on(const Packet& packet, size_t end) {
     const auto& extension = packet.header<Ipv6ExtensionHeader>(at);
     if (protocol == Protocol::routing && packet.data[at + 3] != 0) return true;
     protocol = extension.next_header;
-    at += (size_t{extension.length} + 1) * 8;
+    at += extension.bytes();
   }
   return false;
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/audit.h"
 
-#include <algorithm>
-
 #include "dataplane/classify.h"
 
 namespace gmesp {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is audited (RFC 4303 4, RFC 4301 5.2; ESP-21): of some reasons for which packets are dropped
-// a sample of so many a second goes to the control thread, with what those sections ask for.
+// Audit (RFC 4303 4, RFC 4301 5.2; ESP-21): of the drop reasons that are switched on, up to so many
+// records a second go to the control thread, each with the fields that those sections ask for.
 #pragma once
 
 #include <boost/lockfree/spsc_queue.hpp>
@@ -9,7 +9,7 @@
 #include <initializer_list>
 #include <type_traits>
 
-#include "crypto/key_store.h"
+#include "crypto/direction.h"
 #include "dataplane/address.h"
 #include "dataplane/counters.h"
 #include "dataplane/drops.h"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/classify.h"
 
-#include <algorithm>
-
 namespace gmesp {
 
 namespace {

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "crypto/key_store.h"
+#include "crypto/direction.h"
 #include "dataplane/counters.h"
 
 namespace gmesp {
@@ -28,7 +28,8 @@ class Drops {
   Drops(Counters& worker, AuditRing& ring, uint64_t tsc_hz);
 
   void set_audit(const AuditSetting& setting);
-  // Whose packets are told of from now on, and when: a path says so before its stages.
+  // The direction and the time of what tell() records from now on; each path says so before its
+  // stages.
   void enter(Direction direction, uint64_t now_tsc) {
     direction_ = direction;
     now_tsc_ = now_tsc;

@@ -5,32 +5,23 @@
 #include <cstring>
 
 #include "dataplane/checksum.h"
+#include "dataplane/options.h"
 
 namespace gmesp {
 
 namespace {
 
-constexpr uint8_t kOptionEnd = 0;
-constexpr uint8_t kOptionNone = 1;
 constexpr uint8_t kCopied = 0x80;
 
 // The options with the copied flag, padded to whole words with End of Option List, which is 0. What
 // stands behind an option of an impossible length goes into the first fragment alone.
 size_t copy_options(const uint8_t* options, size_t bytes, std::array<uint8_t, 40>& copied) {
   size_t used = 0;
-  for (size_t at = 0; at < bytes && options[at] != kOptionEnd;) {
-    if (options[at] == kOptionNone) {
-      ++at;
-      continue;
-    }
-    if (at + 1 >= bytes || options[at + 1] < 2 || at + options[at + 1] > bytes) break;
-    const size_t length = options[at + 1];
-    if ((options[at] & kCopied) != 0) {
-      std::memcpy(copied.data() + used, options + at, length);
-      used += length;
-    }
-    at += length;
-  }
+  for_each_option(options, bytes, [&](size_t at, size_t length) {
+    if ((options[at] & kCopied) == 0) return;
+    std::memcpy(copied.data() + used, options + at, length);
+    used += length;
+  });
   return (used + 3) / 4 * 4;
 }
 

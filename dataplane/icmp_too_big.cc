@@ -12,8 +12,6 @@ namespace gmesp {
 
 namespace {
 
-constexpr size_t kLongestIpv4Answer = 576;
-constexpr size_t kLongestIpv6Answer = 1280;
 constexpr uint8_t kNetworkControl = 0xc0;  // precedence of ICMP errors (RFC 1812 4.3.2.5)
 constexpr uint8_t kHops = 64;
 
@@ -21,9 +19,8 @@ bool is_group(const uint8_t* mac) { return (mac[0] & 1) != 0; }
 
 size_t quoted_bytes(const Packet& about) {
   const size_t ip_bytes = end_of_ip(about) - about.ip_offset;
-  const size_t room = about.is_ipv4()
-                          ? kLongestIpv4Answer - sizeof(Ipv4Header) - sizeof(IcmpHeader)
-                          : kLongestIpv6Answer - sizeof(Ipv6Header) - sizeof(IcmpHeader);
+  const size_t room = about.is_ipv4() ? kIpv4LeastReceived - sizeof(Ipv4Header) - sizeof(IcmpHeader)
+                                      : kIpv6LeastMtu - sizeof(Ipv6Header) - sizeof(IcmpHeader);
   return std::min(ip_bytes, room);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A packet on its way through the stages, and the burst that owns such packets.
 //
-// Packet is a view of one mbuf: nothing reads the mbuf between receive and transmit but the two
-// functions that say what the device found out about it (device_hash, device_checksum), and of what
-// is too large PacketPool::owns. Port::receive lets in only frames in one unshared buffer with
+// Packet is a view of one mbuf. Between receive and transmit only three functions read the mbuf
+// itself: device_hash and device_checksum (what the device found out) and PacketPool::owns (of what
+// is too large). Port::receive lets in only frames in one unshared buffer with
 // kHeadroomBytes in front and kTailroomBytes behind, and PacketPool makes no others, so a stage may
 // grow a packet by one ESP header and one trailer without asking. The mbuf learns its new bounds in
 // Port::transmit.
@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <new>
 #include <optional>
-#include <utility>
 
 #include "crypto/multi_buffer.h"
 #include "dataplane/counters.h"

@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "crypto/key_store.h"
 #include "dataplane/address.h"
 #include "dataplane/counters.h"
 #include "dataplane/packet.h"

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "dataplane/keyed_hash.h"
-
 namespace gmesp {
 
 namespace {
@@ -15,8 +13,8 @@ static_assert((kSets & kSetMask) == 0, "a tag's low bits choose its set");
 
 }  // namespace
 
-RateLimits::RateLimits(uint64_t tsc_hz, size_t workers, const HashKey& hash_key)
-    : tsc_hz_(tsc_hz), workers_(workers), hash_key_(hash_key), sets_(kSets) {}
+RateLimits::RateLimits(uint64_t tsc_hz, size_t workers, uint64_t seed)
+    : tsc_hz_(tsc_hz), workers_(workers), hash_key_(seed), sets_(kSets) {}
 
 void RateLimits::use(const Policy& policy) {
   ++policies_;
@@ -55,13 +53,12 @@ Verdict RateLimits::take(const Rates& rates, size_t rule, const Address& source,
   return Verdict::pass();
 }
 
-// Two keyed multiplications: SipHash would cost as much as the rest of a refusal, and what a hash
+// Keyed multiplications: SipHash would cost as much as the rest of a refusal, and what a hash
 // tells nobody gets to see.
 uint64_t RateLimits::tag_of(size_t rule, const Address& source) const {
   const AddressWords words = AddressWords::of_source(source);
   const uint64_t of_rule = uint64_t{policies_} << 32 | rule;
-  return mix(mix(words.prefix ^ hash_key_[0], words.rest ^ hash_key_[1]) ^ hash_key_[1],
-             of_rule ^ hash_key_[0]);
+  return hash_key_.hash(hash_key_.hash(words), of_rule);
 }
 
 // The source's place; else that of the set's bucket which is, or will be, full first: of all it

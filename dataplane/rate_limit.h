@@ -14,6 +14,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/counters.h"
+#include "dataplane/keyed_hash.h"
 #include "dataplane/large_array.h"
 #include "dataplane/packet.h"
 #include "dataplane/policy.h"
@@ -28,9 +29,8 @@ class RateLimits {
   static constexpr size_t kWays = 4;
   static constexpr size_t kSources = size_t{1} << 18;  // 4 MiB
 
-  // hash_key: secret and random, so that nobody can choose sources that meet in a place.
-  using HashKey = std::array<uint64_t, 2>;
-  RateLimits(uint64_t tsc_hz, size_t workers, const HashKey& hash_key);
+  // seed: random, so that nobody can choose sources that meet in a place.
+  RateLimits(uint64_t tsc_hz, size_t workers, uint64_t seed);
   // Takes the table's memory, near this thread's CPU. Throws std::system_error.
   void populate() { sets_.populate(); }
 

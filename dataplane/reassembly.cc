@@ -10,7 +10,6 @@
 
 #include "crypto/prefetch.h"
 #include "dataplane/classify.h"
-#include "dataplane/keyed_hash.h"
 
 namespace gmesp {
 
@@ -111,7 +110,7 @@ Reassembler::Reassembler(const ReassemblyConfig& config, uint64_t tsc_hz, uint64
       room_(peers == nullptr ? config.fragments : config.fragments / 2),
       max_pieces_(std::min<size_t>(kMaxPieces, room_)),
       max_datagram_bytes_(config.max_datagram_bytes),
-      secret_{seed, mix(seed ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)},
+      hash_key_(seed),
       pool_(datagrams),
       peers_(peers),
       drops_(drops),
@@ -144,17 +143,13 @@ Reassembler::Key Reassembler::key_of(const Packet& packet, const Fragment& fragm
 }
 
 uint64_t Reassembler::hash(const Key& key) const {
-  uint64_t words[5];
-  static_assert(sizeof words == sizeof key, "all of the key, and no padding");
-  std::memcpy(words, &key, sizeof key);
-  const uint64_t addresses = mix(words[0] ^ secret_[0], words[1] ^ secret_[1]) ^
-                             mix(words[2] ^ secret_[1], words[3] ^ ~secret_[0]);
-  return mix(addresses ^ secret_[0], words[4] ^ secret_[1]);
+  const uint64_t rest = uint64_t{key.identification} << 32 | key.vlans_and_protocol;
+  return hash_key_.hash(
+      hash_key_.hash(AddressWords::of(key.source), AddressWords::of(key.destination)), rest);
 }
 
 uint32_t Reassembler::source_place(const Address& source) const {
-  const AddressWords words = AddressWords::of_source(source);
-  const uint64_t place = mix(words.prefix ^ secret_[0], words.rest ^ secret_[1]);
+  const uint64_t place = hash_key_.hash(AddressWords::of_source(source));
   return static_cast<uint32_t>(place & (sources_.size() - 1));
 }
 

@@ -16,6 +16,7 @@
 #include "dataplane/drops.h"
 #include "dataplane/fragment.h"
 #include "dataplane/index_table.h"
+#include "dataplane/keyed_hash.h"
 #include "dataplane/large_array.h"
 #include "dataplane/packet.h"
 #include "dataplane/packet_pool.h"
@@ -160,7 +161,7 @@ class Reassembler {
   const uint32_t room_;  // of one standing
   const size_t max_pieces_;
   const size_t max_datagram_bytes_;
-  const std::array<uint64_t, 2> secret_;
+  const HashKey hash_key_;
   PacketPool& pool_;
   const Spd* const peers_;
   Drops& drops_;

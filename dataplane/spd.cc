@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/spd.h"
 
-#include "dataplane/keyed_hash.h"
-
 namespace gmesp {
 
 uint64_t Spd::hash(const Address& source, const Address& destination) const {
-  const AddressWords from = AddressWords::of(source);
-  const AddressWords to = AddressWords::of(destination);
-  const uint64_t a = mix(from.prefix ^ seed_, from.rest ^ 0xa0761d6478bd642f);
-  const uint64_t b = mix(to.prefix ^ seed_, to.rest ^ 0xe7037ed1a0b428db);
-  return mix(a ^ 0x8ebc6af09c88c6e3, b ^ seed_);
+  return hash_key_.hash(AddressWords::of(source), AddressWords::of(destination));
 }
 
 OutboundSa* Spd::candidate(uint64_t hash) {

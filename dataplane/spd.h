@@ -12,6 +12,7 @@
 
 #include "dataplane/command.h"
 #include "dataplane/index_table.h"
+#include "dataplane/keyed_hash.h"
 #include "dataplane/sa_table.h"
 #include "dataplane/selector.h"
 
@@ -23,7 +24,7 @@ class Spd {
   static constexpr size_t kMaxSasPerPair = 256;
 
   // `seed`: random, so that nobody outside can choose addresses that share a bucket.
-  Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), seed_(seed) {}
+  Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), hash_key_(seed) {}
   void populate() {
     sas_.populate();
     by_addresses_.populate();
@@ -89,7 +90,7 @@ class Spd {
 
   SaTable<OutboundSa> sas_;
   IndexTable by_addresses_;
-  uint64_t seed_;
+  const HashKey hash_key_;
 };
 
 }  // namespace gmesp

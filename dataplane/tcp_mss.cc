@@ -6,32 +6,15 @@
 #include "dataplane/checksum.h"
 #include "dataplane/classify.h"
 #include "dataplane/esp.h"
+#include "dataplane/options.h"
 
 namespace gmesp {
 
 namespace {
 
 constexpr uint8_t kSyn = 0x02;
-constexpr uint8_t kOptionEnd = 0;
-constexpr uint8_t kOptionNone = 1;
 constexpr uint8_t kOptionMss = 2;
 constexpr uint8_t kOptionMssBytes = 4;
-
-// visit(offset of the value in the TCP header) for every MSS option: of several, some stacks take
-// the first and some the last.
-template <typename Visit>
-void for_each_mss_value(const uint8_t* tcp, size_t header_bytes, Visit&& visit) {
-  size_t at = sizeof(TcpHeader);
-  while (at < header_bytes && tcp[at] != kOptionEnd) {
-    if (tcp[at] == kOptionNone) {
-      ++at;
-      continue;
-    }
-    if (at + 1 >= header_bytes || tcp[at + 1] < 2 || at + tcp[at + 1] > header_bytes) return;
-    if (tcp[at] == kOptionMss && tcp[at + 1] == kOptionMssBytes) visit(at + 2);
-    at += tcp[at + 1];
-  }
-}
 
 constexpr uint16_t swap_bytes(uint16_t value) {
   return static_cast<uint16_t>(value << 8 | value >> 8);
@@ -73,9 +56,14 @@ void clamp_mss(Packet& packet, uint16_t mss) {
   auto& tcp = packet.header<TcpHeader>(offset);
   const size_t header_bytes =
       std::min<size_t>((tcp.data_offset >> 4) * 4u, size_t{packet.length} - offset);
-  for_each_mss_value(packet.data + offset, header_bytes, [&](size_t at) {
-    lower(tcp, packet.header<Be16>(offset + at), at % 2 != 0, mss);
-  });
+  if (header_bytes < sizeof(TcpHeader)) return;
+  const size_t options = offset + sizeof(TcpHeader);
+  // Every MSS option: of several, some stacks take the first and some the last.
+  for_each_option(packet.data + options, header_bytes - sizeof(TcpHeader),
+                  [&](size_t at, size_t n) {
+                    if (packet.data[options + at] != kOptionMss || n != kOptionMssBytes) return;
+                    lower(tcp, packet.header<Be16>(options + at + 2), at % 2 != 0, mss);
+                  });
 }
 
 }  // namespace gmesp

@@ -78,7 +78,7 @@ Worker::Worker(const WorkerConfig& config, Port access, Port host, PacketPools& 
       spd_(config.sa_capacity, random_seed()),
       protected_ports_(policy, mesh.learned_ports(), config.path.tsc_hz),
       steerer_(config.number, steering, mesh, drops_, config.path.tsc_hz),
-      rate_limits_(config.path.tsc_hz, steering.workers(), {random_seed(), random_seed()}),
+      rate_limits_(config.path.tsc_hz, steering.workers(), random_seed()),
       cleartext_(policy, protected_ports_, spd_, steerer_, rate_limits_, counters_),
       inbound_({config.path, keys, multi_buffer_, cleartext_, spd_, steerer_, pools, drops_,
                 random_seed()},

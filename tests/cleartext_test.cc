@@ -59,7 +59,7 @@ std::vector<Kind> all_kinds() {
     kinds[2].frames.push_back(packet6().icmp(type, Bytes(16, 3)).frame());
   for (const int type : {0, 8}) kinds[4].frames.push_back(packet4().icmp(type).frame());
   for (const int type : {128, 129}) kinds[4].frames.push_back(packet6().icmp(type).frame());
-  for (const int type : {3, 4, 5, 11, 12}) {
+  for (const int type : {3, 4, 11, 12}) {
     kinds[5].frames.push_back(packet4().icmp(type, harmless(kUe4, kPcscf4)).frame());
   }
   for (const int type : {1, 2, 3, 4, 100, 127}) {

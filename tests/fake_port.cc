@@ -43,6 +43,7 @@ struct Received {
 };
 
 struct Queues {
+  bool full = false;
   size_t rx_queues = 0;  // 0: number not taken
   size_t tx_queues = 0;
   std::array<std::deque<Received>, 8> received;
@@ -117,10 +118,15 @@ size_t Port::receive(Burst& burst, Drops&, PortCounters& port) {
   return burst.size();
 }
 
-void Port::transmit(Burst& burst, Drops&, PortCounters& port) {
+void Port::transmit(Burst& burst, Drops& drops, PortCounters& port) {
   const Inside device;
   if (!burst.empty() && !can_transmit_) throw std::logic_error("transmit without a queue");
   for (Packet& packet : burst) {
+    if (registry[id_].full) {
+      drops.tell(packet, Drop::tx_full);
+      release(packet);
+      continue;
+    }
     registry[id_].sent[queue_].push_back(frame_of(packet));
     ++port.tx_packets;
     if (packet.kind != PacketKind::not_ip) port.tx_bytes += packet.ip_bytes();
@@ -165,6 +171,8 @@ FakeDevice::~FakeDevice() { registry[number_] = Queues{}; }
 void FakeDevice::feed(size_t queue, std::vector<uint8_t> frame, const DeviceFindings& findings) {
   registry[number_].received.at(queue).push_back({std::move(frame), findings});
 }
+
+void FakeDevice::take_nothing(bool full) { registry[number_].full = full; }
 
 std::vector<std::vector<uint8_t>> FakeDevice::take_sent() {
   std::vector<std::vector<uint8_t>> frames;

@@ -42,6 +42,8 @@ class FakeDevice {
   size_t rx_queues() const { return device_->rx_queues(); }
 
   void feed(size_t queue, std::vector<uint8_t> frame, const DeviceFindings& findings = {});
+  // From now on its transmit queues are full, or no longer.
+  void take_nothing(bool full);
   // What was sent on all queues since the last call.
   std::vector<std::vector<uint8_t>> take_sent();
 

@@ -143,14 +143,49 @@ TEST(IcmpError, FromTheAccessSideQuotesNoProtectedPacket) {
   EXPECT_EQ(lab.in(error(5060, 7000)), dropped(Drop::icmp_quotes_protected)) << "an SA's";
 }
 
-// What cannot be read is the rules' business there: it carries nothing that its sender did not
-// have.
-TEST(IcmpError, FromTheAccessSideIsLeftToTheRulesOtherwise) {
+// Hosts read more than we do: fragments, further headers, a wrong version. Empty quotes tell nobody
+// anything.
+TEST(IcmpError, FromTheAccessSideIsDroppedWhenItHidesTheQuotedPorts) {
   PathLab lab;
+  const PacketBuilder about6 = PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort);
+  const PacketBuilder about4 = PacketBuilder().ip(kPcscf4, kUe4).udp(kPcscfPort, kUePort);
+  const auto with = [](const PacketBuilder& packet, size_t at, uint8_t byte) {
+    Bytes bytes = packet.ip_packet();
+    bytes.at(at) = byte;
+    return bytes;
+  };
+  Bytes ah = with(about6, 6, 51);  // RFC 4302 2, with 4 bytes of ICV
+  const Bytes header{17, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0};
+  ah.insert(ah.begin() + 40, header.begin(), header.end());
   for (const Bytes& quote :
-       {Bytes{}, Bytes(80, 0), PacketBuilder().ip(kPcscf6, kUe6).fragment_header().ip_packet()}) {
-    const PacketBuilder error = PacketBuilder().ip(kUe6, kPcscf6).icmp(1, quote);
-    EXPECT_EQ(lab.in(error), passed(error));
+       {Bytes{}, Bytes(80, 0), PacketBuilder(about6).fragment_header().ip_packet(), ah,
+        with(about6, 0, 0x00)}) {
+    EXPECT_EQ(lab.in(PacketBuilder().ip(kUe6, kPcscf6).icmp(1, quote)),
+              dropped(Drop::icmp_quotes_protected));
+  }
+  for (const Bytes& quote :
+       {with(about4, 6, 0x20), with(about4, 7, 0x01), with(about4, 0, 0x05), with(about4, 9, 51)}) {
+    EXPECT_EQ(lab.in(PacketBuilder().ip(kUe4, kPcscf4).icmp(3, quote)),
+              dropped(Drop::icmp_quotes_protected));
+  }
+}
+
+// RFC 4861 8, RFC 1122 3.2.2.2: hosts send a UE's packets where a redirect says. Only a router has
+// a say in that, by a rule of its own, as for advertisements.
+TEST(IcmpError, RedirectsFromTheAccessSideAreForRoutersAlone) {
+  const PacketBuilder redirect6 = PacketBuilder().ip(kUe6, kPcscf6).icmp(137, Bytes(32, 0));
+  const PacketBuilder redirect4 =
+      PacketBuilder()
+          .ip(kUe4, kPcscf4)
+          .icmp(5, PacketBuilder().ip(kPcscf4, kUe4).udp(5060, 5060).ip_packet());
+  for (const Match match : {Match::icmp_error, Match::nd, Match::nd_router}) {
+    Policy policy = open_policy();
+    policy.rules = {{.name = "rule", .match = match}};
+    PathLab lab(policy);
+    for (const PacketBuilder& redirect : {redirect6, redirect4}) {
+      EXPECT_EQ(lab.in(redirect),
+                match == Match::nd_router ? passed(redirect) : dropped(Drop::policy_default));
+    }
   }
 }
 

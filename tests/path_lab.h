@@ -197,7 +197,7 @@ class PathLab {
 
   Drops drops_{counters};
   Steerer steerer_{0, steering_, mesh_, drops_, config_.tsc_hz};
-  RateLimits limits_{kTscHz, 1, {0x243f6a8885a308d3, 0x13198a2e03707344}};
+  RateLimits limits_{kTscHz, 1, 0x243f6a8885a308d3};
   Cleartext cleartext_{policy_, ports, spd, steerer_, limits_, counters};
   const PathConfig config_;
   Inbound inbound_;

@@ -80,8 +80,6 @@ TEST(PolicyConfig, WhatCannotBeIsNamedWithItsPlace) {
        "12:10: key 'policy.rule.remote': " + families},
       {rule("r", "match = 'nd'\nlocal = ['192.0.2.1']\n"),
        "12:9: key 'policy.rule.local': " + families},
-      {rule("r", "match = 'nd-router'\nremote = ['192.0.2.1']\n"),
-       "12:10: key 'policy.rule.remote': " + families},
       {rule("r", udp + "rate = -1\n"),
        "12:8: key 'policy.rule.rate': expected a whole number 0..10000000"},
       {rule("r", udp + "rate = 10\nrate_per_source = 11\n"),

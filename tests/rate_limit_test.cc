@@ -10,7 +10,7 @@ namespace gmesp {
 namespace {
 
 constexpr uint64_t kHz = 2'000'000'000;
-constexpr RateLimits::HashKey kKey{0x243f6a8885a308d3, 0x13198a2e03707344};
+constexpr uint64_t kSeed = 0x243f6a8885a308d3;
 
 Address v4(uint32_t n) {
   const uint8_t bytes[] = {10, static_cast<uint8_t>(n >> 16), static_cast<uint8_t>(n >> 8),
@@ -28,7 +28,7 @@ Policy policy_of(uint32_t rate, uint32_t rate_per_source) {
 }
 
 struct Lab {
-  explicit Lab(const Policy& policy, size_t workers = 1) : limits(kHz, workers, kKey) {
+  explicit Lab(const Policy& policy, size_t workers = 1) : limits(kHz, workers, kSeed) {
     limits.use(policy);
   }
   bool take(const Address& source, size_t rule = 1) {
@@ -51,12 +51,12 @@ struct Lab {
   uint64_t now = 5 * kHz;
 };
 
-TEST(Throttle, ARuleWithoutRatesPassesEverything) {
+TEST(RateLimit, ARuleWithoutRatesPassesEverything) {
   Lab lab(policy_of(1, 1));
   for (int i = 0; i < 1000; ++i) EXPECT_TRUE(lab.take(v4(1), 0));
 }
 
-TEST(Throttle, ABucketHoldsOneSecondsWorthAndFillsAtTheRate) {
+TEST(RateLimit, ABucketHoldsOneSecondsWorthAndFillsAtTheRate) {
   for (const uint32_t rate : {1u, 7u, 1000u, 100'000u}) {
     for (const bool per_source : {false, true}) {
       Lab lab(per_source ? policy_of(0, rate) : policy_of(rate, 0));
@@ -72,7 +72,7 @@ TEST(Throttle, ABucketHoldsOneSecondsWorthAndFillsAtTheRate) {
   }
 }
 
-TEST(Throttle, TheReasonSaysWhichLimit) {
+TEST(RateLimit, TheReasonSaysWhichLimit) {
   Lab lab(policy_of(3, 2));
   const auto reason = [&](uint32_t n) { return lab.limits.take(1, v4(n), lab.now).reason(); };
   EXPECT_EQ(lab.burst(v4(1), 2), 2u);
@@ -83,7 +83,7 @@ TEST(Throttle, TheReasonSaysWhichLimit) {
 }
 
 // What one source is refused is left to the others, and the other way round.
-TEST(Throttle, ADroppedPacketTakesNothing) {
+TEST(RateLimit, ADroppedPacketTakesNothing) {
   Lab lab(policy_of(100, 10));
   EXPECT_EQ(lab.burst(v4(1), 5000), 10u);
   for (uint32_t n = 2; n <= 10; ++n) EXPECT_EQ(lab.burst(v4(n), 1000), 10u) << n;
@@ -92,7 +92,7 @@ TEST(Throttle, ADroppedPacketTakesNothing) {
   EXPECT_EQ(lab.burst(v4(11), 1000), 10u) << "its own bucket was still full";
 }
 
-TEST(Throttle, ASourceIsAnIpv4AddressAnIpv6PrefixOrALinkLocalAddress) {
+TEST(RateLimit, ASourceIsAnIpv4AddressAnIpv6PrefixOrALinkLocalAddress) {
   const auto shared = [](const char* a, const char* b) {
     Lab lab(policy_of(0, 1));
     return lab.take(ip(a)) && !lab.take(ip(b));
@@ -105,7 +105,7 @@ TEST(Throttle, ASourceIsAnIpv4AddressAnIpv6PrefixOrALinkLocalAddress) {
   EXPECT_TRUE(shared("fe80::1", "fe80::1"));
 }
 
-TEST(Throttle, EachRuleHasItsOwnBuckets) {
+TEST(RateLimit, EachRuleHasItsOwnBuckets) {
   Policy policy = policy_of(5, 5);
   policy.rules[0] = policy.rules[1];
   Lab lab(policy);
@@ -113,7 +113,7 @@ TEST(Throttle, EachRuleHasItsOwnBuckets) {
   EXPECT_TRUE(lab.take(v4(1), 0));
 }
 
-TEST(Throttle, WorkersShareTheRateOfARuleAndEachGrantsASource) {
+TEST(RateLimit, WorkersShareTheRateOfARuleAndEachGrantsASource) {
   Lab lab(policy_of(1000, 0), 4);
   EXPECT_EQ(lab.burst(v4(1), 2000), 250u);
   Lab of_source(policy_of(0, 1000), 4);
@@ -122,7 +122,7 @@ TEST(Throttle, WorkersShareTheRateOfARuleAndEachGrantsASource) {
   EXPECT_EQ(rare.stream(v4(1), kHz / 10, 40 * kHz), 10u) << "one in four seconds, not none";
 }
 
-TEST(Throttle, AnotherPolicyBeginsWithFullBuckets) {
+TEST(RateLimit, AnotherPolicyBeginsWithFullBuckets) {
   Lab lab(policy_of(10, 5));
   EXPECT_EQ(lab.burst(v4(1), 50), 5u);
   const Policy other = policy_of(20, 8);
@@ -133,7 +133,7 @@ TEST(Throttle, AnotherPolicyBeginsWithFullBuckets) {
 }
 
 // A virtual machine that moves, or wakes: nobody is locked out, nothing passes for ever.
-TEST(Throttle, SurvivesJumpsOfTheClock) {
+TEST(RateLimit, SurvivesJumpsOfTheClock) {
   for (const bool per_source : {false, true}) {
     Lab lab(per_source ? policy_of(0, 10) : policy_of(10, 0));
     EXPECT_EQ(lab.burst(v4(1), 50), 10u);
@@ -148,7 +148,7 @@ TEST(Throttle, SurvivesJumpsOfTheClock) {
 // Ten times as many sources as there is room for: memory stays what it is, no source gets more than
 // a fresh bucket each time it was forgotten, and one that is beyond its rate is not forgotten for
 // those that are not.
-TEST(Throttle, AFloodOfSourcesDoesNotFreeTheOneThatIsLimited) {
+TEST(RateLimit, AFloodOfSourcesDoesNotFreeTheOneThatIsLimited) {
   Lab lab(policy_of(0, 100));
   const Address hog = ip("203.0.113.1");
   size_t hog_passed = 0;
@@ -163,7 +163,7 @@ TEST(Throttle, AFloodOfSourcesDoesNotFreeTheOneThatIsLimited) {
 }
 
 // 250,000 phones, all of them within one second: each is still known at its second packet.
-TEST(Throttle, RemembersAsManySourcesAsThereArePhonesOfOneWorker) {
+TEST(RateLimit, RemembersAsManySourcesAsThereArePhonesOfOneWorker) {
   constexpr uint32_t kPhones = 62'500;  // of 250,000 on four workers
   Lab lab(policy_of(0, 1));
   for (uint32_t n = 0; n < kPhones; ++n) ASSERT_TRUE(lab.take(v4(n)));

@@ -94,6 +94,38 @@ TEST(ReassemblyBounds, StrangersAndUesWithSasTakeNoRoomFromEachOther) {
   EXPECT_EQ(lab.add(stranger.fragments({32}, 99)[1]), passed(stranger.whole()));
 }
 
+// However many there are: their shares meet in places, but not in those of UEs with SAs.
+TEST(ReassemblyBounds, StrangersOverTheirShareTakeNoneOfAUes) {
+  ReassemblyConfig config;
+  config.fragments = 64;
+  config.per_source = 2;
+  const auto spd = peers({kUe6});
+  ReassemblyLab lab(config, 8, spd.get());
+  const std::vector<Frame> of_ue = Fragmenter(v6()).fragments({64});
+  EXPECT_EQ(lab.add(of_ue[0]), kHeld);
+  Address stranger = kUe6;
+  for (uint32_t n = 1; n < 2000; ++n) {
+    stranger.bytes[6] = static_cast<uint8_t>(n >> 8);
+    stranger.bytes[7] = static_cast<uint8_t>(n);
+    const Fragmenter datagram(v6().ip(stranger, kPcscf6));
+    for (uint32_t id = 1; id <= 3; ++id) lab.add(datagram.fragment({0, 64, true, id}));
+  }
+  EXPECT_GE(lab.counters[Drop::fragment_source_limit], 1999u);
+  EXPECT_EQ(lab.add(of_ue[1]), passed(Fragmenter(v6()).whole()));
+}
+
+// Each copy costs a search among the pieces.
+TEST(ReassemblyBounds, ADatagramEndsWithMoreCopiesThanItMayHavePieces) {
+  ReassemblyLab lab;
+  const std::vector<Frame> pieces = Fragmenter(v6()).fragments({32, 64});
+  EXPECT_EQ(lab.add({pieces[0], pieces[1]}), kHeld);
+  for (size_t i = 0; i < Reassembler::kMaxPieces; ++i) {
+    EXPECT_EQ(lab.add(pieces[i % 2]), dropped(Drop::duplicate_fragment));
+  }
+  EXPECT_EQ(lab.add(pieces[0]), dropped(Drop::too_many_fragments, 3));
+  EXPECT_EQ(lab.add(pieces[2]), dropped(Drop::too_many_fragments));
+}
+
 // All time out alike.
 TEST(ReassemblyBounds, StrangersAndUesWithSasWaitForTheSameTime) {
   const auto spd = peers({kUe6});

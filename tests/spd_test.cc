@@ -7,6 +7,8 @@
 #include <rapidcheck.h>
 
 #include <algorithm>
+#include <cstring>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -187,6 +189,24 @@ TEST(Spd, TheSeedMovesAddressesToOtherBuckets) {
   }
   EXPECT_LT(equal, 40u);  // 1 in 64 by chance
   EXPECT_NE(one.hash(kPcscf, ue(1)), one.hash(ue(1), kPcscf));
+}
+
+// A UE chooses its interface id. Whatever it is, the other words still tell addresses apart.
+TEST(Spd, NoInterfaceIdMakesTheHashesOfPrefixesMeet) {
+  const Spd spd(100, kSeed);
+  for (const uint64_t known : {uint64_t{0}, UINT64_MAX, kSeed, ~kSeed, 0xa0761d6478bd642f,
+                               0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x9e3779b97f4a7c15}) {
+    for (const bool is_prefix : {false, true}) {
+      std::set<uint64_t> hashes;
+      for (uint64_t i = 1; i <= 1000; ++i) {
+        const uint64_t words[] = {is_prefix ? known : i, is_prefix ? i : known};
+        Address address;
+        std::memcpy(&address, words, sizeof address);
+        hashes.insert({spd.hash(kPcscf, address), spd.hash(address, kPcscf)});
+      }
+      EXPECT_EQ(hashes.size(), 2000u) << std::hex << known;
+    }
+  }
 }
 
 // 31 bits of the hash are the tag, so among 150,000 UEs some share one; with one bucket they share

@@ -13,6 +13,7 @@
 #include "dataplane/dpdk/device_rules.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/dpdk/eal.h"
+#include "dataplane/dpdk/mbuf.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/rss.h"
 
@@ -244,18 +245,11 @@ const char* Device::link() const {
   return up ? "up" : "down";
 }
 
-// Without hugepages a pool lets no buffer cross a page's end, so pages are what is counted.
 size_t Device::memory_mb(const DeviceConfig& config) {
-  constexpr size_t kPoolOverheadBytes = 128;  // header of each object, its place in the pool's ring
-  constexpr size_t kPageBytes = 4096;
-  const size_t object = sizeof(rte_mbuf) + buffer_bytes(config) + kPoolOverheadBytes;
-  const size_t bytes = object <= kPageBytes ? kPageBytes / (kPageBytes / object)
-                                            : (object + kPageBytes - 1) / kPageBytes * kPageBytes;
-  constexpr size_t kMegabyte = size_t{1} << 20;
   // The pool of each node is enough for all workers: steering may take its buffers to any.
   const std::set<int> nodes(config.worker_nodes.begin(), config.worker_nodes.end());
   const size_t pools = std::max<size_t>(1, nodes.size());
-  return pools * (mbuf_count(config) * bytes / kMegabyte + 1);
+  return pools * pool_memory_mb(mbuf_count(config), buffer_bytes(config));
 }
 
 }  // namespace gmesp

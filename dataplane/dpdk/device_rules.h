@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/dpdk/port.h"

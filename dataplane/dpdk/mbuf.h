@@ -6,7 +6,6 @@
 
 #include <rte_mbuf.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +22,17 @@ static_assert(RTE_PKTMBUF_HEADROOM >= kHeadroomBytes + sizeof(VlanTag),
 constexpr size_t data_room_bytes(size_t frame_bytes, size_t step_bytes = 64) {
   const size_t behind_headroom = frame_bytes + kTailroomBytes;
   return RTE_PKTMBUF_HEADROOM + (behind_headroom + step_bytes - 1) / step_bytes * step_bytes;
+}
+
+// Megabytes of DPDK's memory that a pool takes. Without hugepages it lets no buffer cross a page's
+// end, so pages are what is counted.
+constexpr size_t pool_memory_mb(size_t packets, size_t buffer_bytes) {
+  constexpr size_t kPage = 4096;
+  constexpr size_t kOverhead = sizeof(rte_mbuf) + 128;  // header of the object, place in the ring
+  const size_t object = buffer_bytes + kOverhead;
+  const size_t paged =
+      object <= kPage ? kPage / (kPage / object) : (object + kPage - 1) / kPage * kPage;
+  return packets * paged / (size_t{1} << 20) + 1;
 }
 
 // Fills the view of a frame just received, or says why no stage may work on it in place.

@@ -51,16 +51,8 @@ bool PacketPool::allocate(Packet& packet, size_t bytes) {
 
 bool PacketPool::owns(const Packet& packet) const { return packet.mbuf->pool == pool_; }
 
-// As Device::memory_mb: without hugepages no buffer crosses a page's end.
 size_t PacketPool::memory_mb(const PacketPoolConfig& config) {
-  constexpr size_t kMegabyte = size_t{1} << 20;
-  constexpr size_t kPage = 4096;
-  constexpr size_t kOverheadBytes = 256;  // mbuf, header of the object, its place in the ring
-  if (config.packets == 0) return 0;
-  const size_t bytes = buffer_bytes(config.bytes) + kOverheadBytes;
-  const size_t paged =
-      bytes <= kPage ? kPage / (kPage / bytes) : (bytes + kPage - 1) / kPage * kPage;
-  return config.packets * paged / kMegabyte + 1;
+  return config.packets == 0 ? 0 : pool_memory_mb(config.packets, buffer_bytes(config.bytes));
 }
 
 }  // namespace gmesp
