@@ -12,8 +12,8 @@
 #include <span>
 #include <utility>
 
+#include "control/random_numbers.h"
 #include "control/registration/number_set.h"
-#include "control/registration/random_numbers.h"
 #include "dataplane/policy.h"
 #include "dataplane/security_association.h"
 
