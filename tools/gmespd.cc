@@ -60,7 +60,7 @@ void start_log(bool verbose) {
 void say_ready(const Config& config) {
   const size_t workers = config.cpus.size();
   std::printf("gmespd: ready, role %s, %zu worker%s, socket %s\n",
-              config.policy.role == Role::pcscf ? "pcscf" : "ue", workers, workers == 1 ? "" : "s",
+              std::string(name(config.policy.role)).c_str(), workers, workers == 1 ? "" : "s",
               config.socket.c_str());
   std::fflush(stdout);
 }
