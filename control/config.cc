@@ -23,7 +23,6 @@ namespace {
 
 constexpr int64_t kMaxCpu = 1023;
 constexpr size_t kMaxSocketPathBytes = 107;  // sun_path and its end (unix(7))
-constexpr std::array<std::string_view, 2> kRoles = {"pcscf", "ue"};
 constexpr std::array<std::string_view, 2> kPollAdaptive = {"poll", "adaptive"};
 constexpr std::array<std::string_view, 2> kAutoNever = {"auto", "never"};
 constexpr std::array<std::string_view, 3> kAutoYesNo = {"auto", "yes", "no"};
@@ -220,7 +219,7 @@ Config read_config(const std::string& path, Reading reading) {
   const toml::table root = parse(path);
   Config config;
   ConfigTable file(path, "", root, config.notes);
-  config.policy.role = file.required_choice("role", kRoles) == 0 ? Role::pcscf : Role::ue;
+  config.policy.role = static_cast<Role>(file.required_choice("role", kRoleNames));
   read_control(file.table("control"), reading, config);
   read_workers(file.table("workers"), config);
   ConfigTable access = file.table("access");

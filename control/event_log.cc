@@ -26,29 +26,27 @@ std::string_view sentence(SaEventKind kind) {
 
 void EventLog::write(const Event& event) {
   if (const auto* set = std::get_if<SetEvent>(&event.what)) {
-    if (has_room()) write(*set);
+    if (of_sas_.has_room()) write(*set);
   } else if (const auto* sa = std::get_if<SaUseNotice>(&event.what)) {
-    if (has_room()) write(*sa);
+    if (of_sas_.has_room()) write(*sa);
   } else if (const auto* audit = std::get_if<AuditNotice>(&event.what)) {
-    if (audit_ && has_room()) write(*audit);
+    if (audit_ && audited_.has_room()) write(*audit);
   }
 }
 
-bool EventLog::has_room() {
+bool EventLog::Budget::has_room() {
   const auto now = std::chrono::steady_clock::now();
-  if (now - second_ >= std::chrono::seconds(1)) {
-    if (left_out_ != 0) {
-      spdlog::info("{} lines about SAs, sets and audited packets left out", left_out_);
-    }
-    second_ = now;
-    lines_ = 0;
-    left_out_ = 0;
+  if (now - second >= std::chrono::seconds(1)) {
+    if (left_out != 0) spdlog::info("{} lines about {} left out", left_out, about);
+    second = now;
+    lines = 0;
+    left_out = 0;
   }
-  if (lines_ == kLinesPerSecond) {
-    ++left_out_;
+  if (lines == kLinesPerSecond) {
+    ++left_out;
     return false;
   }
-  ++lines_;
+  ++lines;
   return true;
 }
 

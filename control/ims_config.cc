@@ -10,8 +10,6 @@ namespace gmesp {
 namespace {
 
 // Each in the order of its enumeration.
-constexpr std::array<std::string_view, 3> kForms = {"published", "transport-pairs", "single-pair"};
-constexpr std::array<std::string_view, 2> kSelectors = {"strict", "ports-of-set"};
 constexpr std::array<std::string_view, 3> kEncryption = {"off", "preferred", "required"};
 constexpr std::array<std::string_view, 3> kServerLists = {"common", "chosen", "all"};
 constexpr std::array<std::string_view, 2> kSpiFormats = {"plain", "padded"};
@@ -109,8 +107,8 @@ uint32_t read_number(ConfigTable& table, std::string_view key, int64_t default_n
 
 RegistrarConfig read_ims(ConfigTable table, const Policy& policy) {
   RegistrarConfig config;
-  read_choice(table, "form", kForms, config.form);
-  read_choice(table, "selector", kSelectors, config.selector);
+  read_choice(table, "form", kSetFormNames, config.form);
+  read_choice(table, "selector", kSelectorRuleNames, config.selector);
   read_negotiation(table, config.negotiation);
   read_choice(table, "sha1_key", kSha1Keys, config.sha1_key);
   read_pcscf_ports(table, policy, config);

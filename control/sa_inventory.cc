@@ -2,8 +2,11 @@
 #include "control/sa_inventory.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
+#include <bit>
 #include <new>
+
+#include "control/random_numbers.h"
 
 namespace gmesp {
 namespace {
@@ -23,6 +26,7 @@ void delete_window_words(uint64_t* words) { ::operator delete(words, kLine); }
 
 SaInventory::SaInventory(Direction direction, size_t workers, size_t capacity)
     : direction_(direction),
+      hash_key_(random_hash_key()),
       capacity_(capacity),
       entries_(workers * capacity),
       by_identity_(workers * capacity),
@@ -89,16 +93,14 @@ std::optional<SaPlace> SaInventory::next(size_t from) const {
 }
 
 // The tag is the whole SPI. Many UEs may choose one SPI, so outbound the destination decides the
-// place too.
+// place too. There both are strangers' choice, who must not fill one bucket: keyed.
 IndexTable::Key SaInventory::key(Spi spi, const Address& destination) const {
-  uint64_t identity = static_cast<uint32_t>(spi);
-  if (direction_ == Direction::out) {
-    uint64_t halves[2];
-    std::memcpy(halves, &destination, sizeof halves);
-    identity = (identity ^ halves[0]) * 0x9e3779b97f4a7c15u;
-    identity ^= identity >> 32 ^ halves[1];
-  }
-  return {spread(identity), static_cast<uint32_t>(spi)};
+  const auto tag = static_cast<uint32_t>(spi);
+  if (direction_ == Direction::in) return {spread(tag), tag};
+  SipHash hash(hash_key_);
+  hash.add(destination.bytes);
+  const auto bytes = std::bit_cast<std::array<uint8_t, sizeof tag>>(tag);
+  return {static_cast<uint32_t>(hash.finish(bytes)), tag};
 }
 
 }  // namespace gmesp

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "crypto/key_store.h"
+#include "crypto/sip_hash.h"
 #include "dataplane/index_table.h"
 #include "dataplane/large_array.h"
 #include "dataplane/security_association.h"
@@ -51,6 +52,10 @@ class SaInventory {
   SaInventory& operator=(const SaInventory&) = delete;
 
   size_t size() const { return size_; }  // places taken, whatever the state
+  size_t free_places(size_t worker) const {
+    const Places& places = places_[worker];
+    return places.free.size() + capacity_ - places.ever_used;
+  }
 
   // Takes a free place of this worker for an entry with an identity nobody has, and makes the
   // window words. Nothing: the worker is full.
@@ -72,6 +77,8 @@ class SaInventory {
   std::optional<SaPlace> find(Spi spi, const Address& destination) const;
   // The first taken place at or behind this one.
   std::optional<SaPlace> next(size_t from) const;
+  // Of IndexTable. Walks it.
+  size_t passed() const { return by_identity_.passed(); }
 
  private:
   struct Places {  // of one worker
@@ -81,6 +88,7 @@ class SaInventory {
   IndexTable::Key key(Spi spi, const Address& destination) const;
 
   Direction direction_;
+  SipHashKey hash_key_;
   size_t capacity_;
   size_t size_ = 0;
   LargeArray<SaEntry> entries_;

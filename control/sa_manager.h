@@ -129,6 +129,8 @@ class SaManager {
   void release_keys(const SetKeys& keys) ON(control_thread);
   void query(SaHandle sa, StatusDone done) ON(control_thread);  // live
   bool has_inbound(Spi spi) const;
+  // How many SAs of each direction its worker still takes.
+  size_t room_for(const Selector& selector) const;
   void on_set_news(OwnerHandler handler) { on_set_news_ = std::move(handler); }
 
   // Sends every worker this policy; done, from poll(), when all of them use it. It outlives their

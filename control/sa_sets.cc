@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The part of SaManager that is for sets: all SAs or none, one key slot per direction.
+#include <algorithm>
 #include <cstddef>
 
 #include "control/sa_manager.h"
@@ -82,6 +83,11 @@ void SaManager::remove_sa(SaHandle sa) {
   const SaPlace place = place_of(handle);
   set_state(direction_of(handle), inventory[place], SaState::deleting);
   submit(inventory.worker(place), DeleteSa{direction_of(handle), inventory.index(place)});
+}
+
+size_t SaManager::room_for(const Selector& selector) const {
+  const size_t worker = owner_worker(selector);
+  return std::min(inbound_.free_places(worker), outbound_.free_places(worker));
 }
 
 bool SaManager::has_inbound(Spi spi) const { return inbound_.find(spi, Address{}).has_value(); }

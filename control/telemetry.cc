@@ -187,7 +187,7 @@ std::string status_answer(const CommandContext& context) {
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
   json.field("version", info.version);
-  json.field("role", sas.policy().role == Role::pcscf ? "pcscf" : "ue");
+  json.field("role", name(sas.policy().role));
   json.field("uptime_s", static_cast<uint64_t>(
                              std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
   write_ports(json, info, sas);

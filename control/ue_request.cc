@@ -66,12 +66,12 @@ std::string_view value_on_one_line(std::string_view header) {
 void only_for(Role wanted, Role role, std::string_view key) {
   if (role == wanted) return;
   throw Refused(Refusal::not_for_role,
-                std::string(key) + " is for role " + (wanted == Role::ue ? "ue" : "pcscf"));
+                std::string(key) + " is for role " + std::string(name(wanted)));
 }
 
 void needed_by(Role role, std::string_view key) {
-  throw Refused(Refusal::not_for_role, std::string("role ") + (role == Role::ue ? "ue" : "pcscf") +
-                                           " needs " + std::string(key));
+  throw Refused(Refusal::not_for_role,
+                "role " + std::string(name(role)) + " needs " + std::string(key));
 }
 
 void add_handles(std::string_view text, std::vector<SetHandle>& handles) {

@@ -64,4 +64,10 @@ class SipHash {
   size_t bytes_ = 0;
 };
 
+inline uint64_t sip_hash(const SipHashKey& key, std::span<const uint8_t> bytes) {
+  SipHash hash(key);
+  hash.add(bytes);
+  return hash.finish(bytes.subspan(bytes.size() / 8 * 8));
+}
+
 }  // namespace gmesp

@@ -7,9 +7,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/address.h"
@@ -20,6 +23,8 @@
 namespace gmesp {
 
 enum class Role : uint8_t { pcscf, ue };
+inline constexpr std::array<std::string_view, 2> kRoleNames = {"pcscf", "ue"};  // in its order
+constexpr std::string_view name(Role role) { return kRoleNames[static_cast<size_t>(role)]; }
 
 // What a rule can name. A packet has exactly one of the kinds up to ip_other.
 enum class Match : uint8_t {

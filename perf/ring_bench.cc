@@ -81,10 +81,12 @@ void serve(const std::string& path, uint32_t registrations, int go, int tell,
            RingFigures& figures) {
   const AssumeRole role(control_thread);
   WorkerConfig worker_config;
-  worker_config.sa_capacity = 2 * registrations;
+  // Two of each direction for each, and the share that is kept for those who register again.
+  const size_t capacity = 3 * size_t{registrations};
+  worker_config.sa_capacity = capacity;
   ControlConfig config = kPlainConfig;
   config.socket = path;
-  config.sa.capacity = 2 * registrations;
+  config.sa.capacity = capacity;
   config.registrar.capacity = registrations;
   Policy policy;
   const Steering steering(1);

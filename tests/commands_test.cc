@@ -19,6 +19,7 @@
 #include "control/telemetry.h"
 #include "tests/control_rig.h"
 #include "tests/json_answers.h"
+#include "tests/padded_record.h"
 
 namespace gmesp {
 namespace {
@@ -50,13 +51,10 @@ struct Bench {
 
   // The answer's text; empty when there is none.
   std::string ask_text(const std::string& record) ON(control_thread) {
-    std::vector<char> buffer(record.begin(), record.end());
-    buffer.resize(record.size() + RequestReader::kPadding);
+    PaddedRecord padded(record);
     auto answer = std::make_shared<std::string>();
-    commands.handle({buffer.data(), record.size()},
-                    [answer](const std::string& text) { *answer = text; });
-    EXPECT_EQ(std::string(record.size(), '\0'), std::string(buffer.data(), record.size()))
-        << "the record is wiped";
+    commands.handle(padded.text(), [answer](const std::string& text) { *answer = text; });
+    EXPECT_TRUE(padded.is_wiped());
     do {
       rig.poll_workers();
       sas.poll();
@@ -410,12 +408,10 @@ TEST(Commands, SumTheWorkersCountersAndDrops) {
     bench.rig.channels[i]->counters.publish(counters);
   }
   const auto ask = [&](const Json& request) {
-    std::string text = request.dump();
-    text.resize(text.size() + RequestReader::kPadding);
+    PaddedRecord record(request.dump());
     std::string answer;
-    const size_t size = request.dump().size();
     AssumeRole control(control_thread);
-    bench.commands.handle({text.data(), size}, [&](const std::string& got) { answer = got; });
+    bench.commands.handle(record.text(), [&](const std::string& got) { answer = got; });
     return Json::parse(answer);
   };
   const Json stats = ask({{"command", "stats"}});

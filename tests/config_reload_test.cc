@@ -23,6 +23,7 @@
 #include "tests/control_client.h"
 #include "tests/json_answers.h"
 #include "tests/log_lines.h"
+#include "tests/padded_record.h"
 
 namespace gmesp {
 namespace {
@@ -52,10 +53,8 @@ struct Bench {
         commands({rig.info, rig.keys, sas, registrar, rings, audit, keeper}) {}
 
   void submit(const std::string& command, std::string& answer) ON(control_thread) {
-    std::string record = Json({{"command", command}}).dump();
-    const size_t size = record.size();
-    record.resize(size + RequestReader::kPadding);
-    commands.handle({record.data(), size}, [&answer](const std::string& text) { answer = text; });
+    PaddedRecord record(Json({{"command", command}}).dump());
+    commands.handle(record.text(), [&answer](const std::string& text) { answer = text; });
   }
   void settle() ON(control_thread) {
     do {

@@ -16,6 +16,9 @@ namespace {
 
 constexpr uint32_t kUes = 16;
 constexpr uint16_t kSipPort = 5060;
+constexpr uint16_t kPortWithARate = 5070;
+constexpr uint16_t kPortWithARatePerSource = 5071;
+constexpr uint32_t kHostile = 200;   // a round; 16 good ones come among them
 constexpr uint32_t kFragments = 64;  // held at a time: a third of a round's hostile ones
 
 // What the process writes to its standard streams meanwhile.
@@ -158,13 +161,41 @@ const Flood kFloods[] = {
            .icmp(number % 2 == 0 ? 128 : 3, live.answer(number).esp(live.out, number).ip_packet())
            .frame();
      }},
+    // Quotes of what the SA has just sent, ever smaller: they are believed.
+    {"too_big", Drop::icmp_about_esp,
+     [](uint32_t number, const Ue& live) {
+       const bool v4 = live.out.selector.source.is_v4();
+       const uint32_t sent = 1 + number / kHostile;
+       return PacketBuilder()
+           .ip(v4 ? *parse_address("203.0.113.9") : stranger(number), live.out.selector.source)
+           .icmp_error(v4 ? 3 : 2, v4 ? 4 : 0, 1499 - number / kHostile,
+                       live.answer(sent).esp(live.out, sent).ip_packet())
+           .frame();
+     }},
+    // One has passed before the flood, and no second of this clock does.
+    {"over_the_rate_of_a_rule", Drop::rate_of_rule,
+     [](uint32_t number, const Ue&) {
+       return PacketBuilder().ip(stranger(number), kPcscf6).udp(1024, kPortWithARate).frame();
+     }},
+    {"over_the_rate_of_a_source", Drop::rate_of_source,
+     [](uint32_t, const Ue&) {
+       return PacketBuilder().ip(stranger(1), kPcscf6).udp(1024, kPortWithARatePerSource).frame();
+     }},
 };
 
 Policy strict_policy() {
   Policy policy;
   policy.protected_ports.set(kPcscfPort);
   policy.own_prefixes = {*parse_prefix(to_string(kPcscf6)), *parse_prefix(to_string(kPcscf4))};
-  policy.rules = {{"sip", true, true, Match::udp, {{kSipPort, kSipPort}}, {}, true}};
+  policy.rules = {{"sip", true, true, Match::udp, {{kSipPort, kSipPort}}, {}, true},
+                  {.name = "rate",
+                   .match = Match::udp,
+                   .local_ports = {{kPortWithARate, kPortWithARate}},
+                   .rate = 1},
+                  {.name = "rate per source",
+                   .match = Match::udp,
+                   .local_ports = {{kPortWithARatePerSource, kPortWithARatePerSource}},
+                   .rate_per_source = 1}};
   return policy;
 }
 
@@ -196,7 +227,18 @@ class Floods : public testing::TestWithParam<Flood> {
     shape.policy = strict_policy();
     shape.audit = {kAuditableReasons, 100'000};  // more than the ring holds, and nobody empties it
     shape.path.reassembly.fragments = kFragments;
+    if (has_a_rate()) shape.path.tsc_hz = uint64_t{1} << 50;
     return shape;
+  }
+  static bool has_a_rate() {
+    return GetParam().drop == Drop::rate_of_rule || GetParam().drop == Drop::rate_of_source;
+  }
+  uint16_t path_mtu_of_the_first() ON(worker_thread) {
+    lab_.take_events();
+    lab_.command(QuerySa{Direction::out, SaIndex{0}});
+    lab_.settle();
+    const auto status = lab_.take<SaStatus>();
+    return status.empty() ? uint16_t{0} : status[0].path_mtu;
   }
   // A good packet of every UE in and out, `hostile` packets among them. A request in fragments has
   // them all between its halves.
@@ -247,8 +289,8 @@ class Floods : public testing::TestWithParam<Flood> {
 TEST_P(Floods, CostGoodPacketsNothing) {
   const AssumeRole role(worker_thread);
   constexpr uint32_t kRounds = 100;
-  constexpr uint32_t kHostile = 200;  // a round; 16 good ones come among them
   feed(1, 0);
+  if (has_a_rate()) lab_.access.feed(0, GetParam().frame(1, ues_[0]));
   lab_.settle();
   lab_.host.take_sent();
   EXPECT_EQ(lab_.access.take_sent().size(), kUes);
@@ -277,6 +319,7 @@ TEST_P(Floods, CostGoodPacketsNothing) {
             audited ? kRounds * kHostile : 0u);
   EXPECT_LE(counters.audited, AuditRing::kCapacity);
   lab_.expect_conserved();
+  EXPECT_EQ(path_mtu_of_the_first() != 0, GetParam().drop == Drop::icmp_about_esp);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, Floods, testing::ValuesIn(kFloods),

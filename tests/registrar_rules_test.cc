@@ -76,35 +76,6 @@ TEST_F(RegistrarRulesTest, OffersOfOneImpiAreBounded) {
   EXPECT_FALSE(lab.pcscf.knows(offers.front()));
 }
 
-// Nor do REGISTERs in clear under ever new names keep anybody out: the oldest of them go.
-TEST_F(RegistrarRulesTest, AFloodInClearKeepsNobodyOut) {
-  const AssumeRole role(control_thread);
-  RegistrarConfig config;
-  config.capacity = 8;
-  GmLab lab(config);
-  const Pair set = lab.enrol();
-  const auto offer = client(41000, 41001);
-  std::vector<SetHandle> flood;
-  for (int i = 0; i < 30; ++i) {
-    const std::string impi = "flood" + std::to_string(i) + "@example";
-    RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = impi};
-    call.client = &offer;
-    flood.push_back(lab.pcscf.registrar.registered(call).handle);
-  }
-  EXPECT_EQ(lab.pcscf.registrar.count(SetState::offered), 7u);
-  EXPECT_TRUE(lab.pcscf.knows(flood[29 - 6]));
-  EXPECT_FALSE(lab.pcscf.knows(flood[29 - 7]));
-  const Pair next = lab.enrol({}, set);
-  EXPECT_EQ(lab.pcscf.state(next.pcscf), SetState::established);
-  // What came over a set does not make way.
-  const Pair protected_offer = lab.offer({}, next);
-  for (int i = 30; i < 60; ++i) {
-    EXPECT_EQ(register_at_pcscf(lab, offer, "flood" + std::to_string(i) + "@example"),
-              std::nullopt);
-  }
-  EXPECT_TRUE(lab.pcscf.knows(protected_offer.pcscf));
-}
-
 // INT-31, INT-49a, PRS-09: what comes over a set is of its IMPI and address.
 TEST_F(RegistrarRulesTest, ARegisterOverASetIsOfItsRegistration) {
   const AssumeRole role(control_thread);

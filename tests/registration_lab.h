@@ -30,8 +30,9 @@ inline const RegistrarConfig kPlainConfig;
 
 struct TestClock {
   int64_t ms = 1'000'000;
+  int64_t between_looks_ms = 0;  // what passes from one look at it to the next
   Registrar::Clock clock() {
-    return [this] { return std::chrono::milliseconds(ms); };
+    return [this] { return std::chrono::milliseconds(ms += between_looks_ms); };
   }
 };
 

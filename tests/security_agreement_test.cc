@@ -147,6 +147,7 @@ TEST(SecurityAgreement, ReadsWhatPhonesWrite) {
               ";empty=\"\"",
        {kSha1Null}},
       {sha1 + ";note=\"folded\r\n here\"", {kSha1Null}},
+      {sha1 + ";note=\"tab\there, \xc3\xa9 and folded\n\tonce more\"", {kSha1Null}},
   };
   for (const Same& row : rows) EXPECT_EQ(parsed(row.text), row.expected) << row.text;
 }
@@ -194,6 +195,13 @@ TEST(SecurityAgreement, RefusesWhatIsNotTheGrammar) {
                               sha1 + ";x=\"open\\\"",
                               sha1 + ";x=\"a\nb\"",
                               sha1 + ";x=\"a\\\n b\"",
+                              sha1 + ";x=\"a\rb\"",
+                              sha1 + ";x=\"a\r b\"",
+                              sha1 + ";x=\"a\x1b[2Jb\"",
+                              sha1 + ";x=\"a\\\x1b[2Jb\"",
+                              sha1 + ";x=\"a\ab\"",
+                              sha1 + ";x=\"a\x7f\"",
+                              sha1 + ";x=\"a" + std::string(1, '\0') + "\"",
                               sha1 + ";x=a=b",
                               sha1 + ";x=(a)",
                               sha1 + "\r;x",

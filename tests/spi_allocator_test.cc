@@ -16,17 +16,18 @@ namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kQuarantine{256000};
+constexpr size_t kMany = 100000;
 const auto nobody = [](Spi) { return false; };
 
 uint32_t number(Spi spi) { return static_cast<uint32_t>(spi); }
 
 // INT-23: the MSB of the P-CSCF's SPIs is 0, of the UE's 1; INT-22: each end allocates its own.
 TEST(SpiAllocator, TheRoleDecidesTheRange) {
-  SpiAllocator pcscf(Role::pcscf, kQuarantine, nobody);
-  SpiAllocator ue(Role::ue, kQuarantine, nobody);
+  SpiAllocator pcscf(spi_range(Role::pcscf), kQuarantine, nobody, kMany, 1);
+  SpiAllocator ue(spi_range(Role::ue), kQuarantine, nobody, kMany, 1);
   uint32_t least = 0xffffffff;
   uint32_t most = 0;
-  for (int i = 0; i < 100000; ++i) {
+  for (size_t i = 0; i < kMany; ++i) {
     const uint32_t spi = number(pcscf.take({}, {}).value());
     ASSERT_GE(spi, 65536U);
     ASSERT_LE(spi, 0x7fffffffU);
@@ -41,8 +42,8 @@ TEST(SpiAllocator, TheRoleDecidesTheRange) {
 
 // R19: whoever knows one does not know the next.
 TEST(SpiAllocator, TwoAllocatorsDoNotGiveTheSame) {
-  SpiAllocator one(Role::pcscf, kQuarantine, nobody);
-  SpiAllocator other(Role::pcscf, kQuarantine, nobody);
+  SpiAllocator one(spi_range(Role::pcscf), kQuarantine, nobody, kMany, 1);
+  SpiAllocator other(spi_range(Role::pcscf), kQuarantine, nobody, kMany, 1);
   int same = 0;
   for (int i = 0; i < 100; ++i) same += one.take({}, {}) == other.take({}, {});
   EXPECT_LT(same, 3);

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/keyctl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -73,6 +75,23 @@ const Call kForbidden[] = {
      }},
     {"a signal to another process", [] { return kill(getppid(), 0); }},
     {"one to its thread", [] { return syscall(SYS_tgkill, getppid(), getppid(), 0); }},
+    {"one by the kernel", [] { return fcntl(0, F_SETOWN, getppid()); }},
+    {"one to its thread, by the kernel",
+     [] {
+       const f_owner_ex parent{F_OWNER_PID, getppid()};
+       return fcntl(0, F_SETOWN_EX, &parent);
+     }},
+    {"which one", [] { return fcntl(0, F_SETSIG, SIGKILL); }},
+    {"the owner of a socket",
+     [] {
+       const int parent = getppid();
+       return ioctl(0, FIOSETOWN, &parent);
+     }},
+    {"the same by another name",
+     [] {
+       const int parent = getppid();
+       return ioctl(0, SIOCSPGRP, &parent);
+     }},
     {"core dumps again", [] { return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); }},
     {"limits",
      [] {
@@ -90,6 +109,17 @@ const Call kForbidden[] = {
     {"the same in 64 bits", [] { return syscall(SYS_ioctl, 0, uint64_t{1} << 32 | TIOCSTI, "x"); }},
     {"another filter", [] { return syscall(SYS_seccomp, 1, 0, nullptr); }},
 };
+
+// Without an interface of this name.
+long ask_for_an_interface() {
+  const int fd = socket(AF_NETLINK, SOCK_RAW, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "gmesp-none");
+  for (const unsigned long what : {SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFHWADDR, SIOCETHTOOL}) {
+    if (ioctl(fd, what, &request) == 0 || errno == EPERM) return -1;
+  }
+  return close(fd);
+}
 
 long connect_to_nobody() {
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -115,8 +145,11 @@ const Call kLetThrough[] = {
     {"a file to read", [] { return open("/etc/passwd", O_RDONLY | O_CLOEXEC); }},
     {"what it is", [] { return access("/etc/passwd", R_OK); }},
     {"shared memory", share_memory},
-    {"a Unix socket", connect_to_nobody},
     {"netlink", [] { return socket(AF_NETLINK, SOCK_RAW, 0); }},
+    {"interfaces", ask_for_an_interface},
+    {"flags of a descriptor",
+     [] { return fcntl(0, F_SETFL, fcntl(0, F_GETFL)) + fcntl(0, F_SETFD, fcntl(0, F_GETFD)); }},
+    {"another like it", [] { return fcntl(0, F_DUPFD_CLOEXEC, 0); }},
     {"epoll", [] { return epoll_create1(EPOLL_CLOEXEC); }},
     {"eventfd", [] { return eventfd(0, EFD_NONBLOCK); }},
     {"timerfd", [] { return timerfd_create(CLOCK_MONOTONIC, 0); }},
@@ -127,7 +160,9 @@ const Call kLetThrough[] = {
 };
 
 // The first call that is not as it should be; "": none.
-std::string judge() {
+std::string judge(UnixSockets unix_sockets) {
+  const bool connects = connect_to_nobody() >= 0;
+  if (connects != (unix_sockets == UnixSockets::allowed)) return "a Unix socket";
   for (const Call& call : kForbidden) {
     errno = 0;
     if (call.make() >= 0 || errno != EPERM) return std::string("not stopped: ") + call.what;
@@ -139,27 +174,27 @@ std::string judge() {
 }
 
 // In the child: what both its threads say.
-std::string judge_in_two_threads() {
+std::string judge_in_two_threads(UnixSockets unix_sockets) {
   std::atomic<bool> restricted = false;
   std::string of_other;
   std::thread other([&] {
     while (!restricted) usleep(1000);
-    of_other = judge();
+    of_other = judge(unix_sockets);
   });
-  restrict_system_calls();
+  restrict_system_calls(unix_sockets);
   restricted = true;
   other.join();
-  return judge() + of_other;
+  return judge(unix_sockets) + of_other;
 }
 
-TEST(SystemCalls, AreThoseThatGmespdNeedsInEveryThread) {
+void expect_those_that_gmespd_needs(UnixSockets unix_sockets) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   const pid_t child = fork();
   if (child == 0) {
     std::string said;
     try {
-      said = judge_in_two_threads();
+      said = judge_in_two_threads(unix_sockets);
     } catch (const std::exception& error) {
       said = error.what();
     }
@@ -173,6 +208,14 @@ TEST(SystemCalls, AreThoseThatGmespdNeedsInEveryThread) {
   int status = -1;
   waitpid(child, &status, 0);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7) << "nothing is killed: " << status;
+}
+
+TEST(SystemCalls, AreThoseThatGmespdNeedsInEveryThread) {
+  expect_those_that_gmespd_needs(UnixSockets::refused);
+}
+
+TEST(SystemCalls, LetDevicesConnectAgainThatHaveSockets) {
+  expect_those_that_gmespd_needs(UnixSockets::allowed);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "control/commands.h"
 #include "control/ue_text.h"
 #include "tests/json_answers.h"
+#include "tests/padded_record.h"
 #include "tests/registration_lab.h"
 
 namespace gmesp {
@@ -78,10 +79,9 @@ class JsonEnd {
 
   std::string ask_text(const std::string& record) {
     AssumeRole role(control_thread);
-    std::vector<char> buffer(record.begin(), record.end());
-    buffer.resize(record.size() + RequestReader::kPadding);
+    PaddedRecord padded(record);
     auto answers = std::make_shared<std::vector<std::string>>();
-    commands_.handle({buffer.data(), record.size()},
+    commands_.handle(padded.text(),
                      [answers](const std::string& text) { answers->push_back(text); });
     gm_.settle();
     EXPECT_EQ(answers->size(), 1u) << record;

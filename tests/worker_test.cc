@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One worker: commands, acknowledgements and events between its bursts (DESIGN 2, 4).
+#include "tests/fragments.h"
 #include "tests/resident_memory.h"
 #include "tests/worker_lab.h"
 
@@ -113,6 +114,29 @@ TEST(Worker, ForgetsAnSaWithItsPacketsAlreadyQueuedAndMoreToCome) {
   EXPECT_TRUE(lab.host.take_sent().empty() && lab.access.take_sent().empty());
   EXPECT_EQ(lab.counters(0)[Drop::unknown_spi], 5u);
   EXPECT_EQ(lab.counters(0)[Drop::cleartext_on_protected_port], 1u);
+  lab.expect_conserved();
+}
+
+// The SA is looked for when the datagram is whole.
+TEST(Worker, ForgetsAnSaWhileFragmentsOfItsPacketsWait) {
+  const AssumeRole role(worker_thread);
+  WorkerLab lab;
+  const InstallInbound in = lab.install_in(kIn, kIndex);
+  lab.command(in);
+  const Fragmenter whole(request().payload(400).esp(kIn, 1));
+  const std::vector<Frame> halves = whole.fragments({whole.bytes() / 16 * 8});
+  lab.access.feed(0, halves[0]);
+  lab.settle();
+  EXPECT_EQ(lab.counters(0).fragments_held, 1u);
+  lab.command(DeleteSa{Direction::in, kIndex});
+  lab.settle();
+  EXPECT_EQ(lab.take<Deleted>().size(), 1u);
+  lab.keys.release(in.key, kIn.suite);
+  lab.access.feed(0, halves[1]);
+  lab.settle();
+  EXPECT_TRUE(lab.host.take_sent().empty());
+  EXPECT_EQ(lab.counters(0).datagrams_joined, 1u);
+  EXPECT_EQ(lab.counters(0)[Drop::unknown_spi], 1u);
   lab.expect_conserved();
 }
 

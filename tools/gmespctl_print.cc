@@ -28,7 +28,7 @@ std::string rings(const Json& json) {
 
 std::string words(const Json& list) {
   std::string out = "reasons:";
-  for (const Json& word : list.GetArray()) out += std::string(" ") + word.GetString();
+  for (const Json& word : list.GetArray()) out += " " + text(word);
   return out;
 }
 
@@ -160,12 +160,11 @@ std::string reloaded(const Json& json) {
 }
 
 std::string sa_list(const Json& json, const Session::Page& page) {
-  std::string out = table_of(array(json, "sas"),
-                             {"dir", "spi", "src", "sport", "dst", "dport", "proto", "alg", "ealg",
-                              "window", "worker", "state", "used"},
-                             page.first);
-  if (!page.followed && json.HasMember("after")) out += "more: after " + text(json, "after") + "\n";
-  return out;
+  const std::string out = table_of(array(json, "sas"),
+                                   {"dir", "spi", "src", "sport", "dst", "dport", "proto", "alg",
+                                    "ealg", "window", "worker", "state", "used"},
+                                   page.first);
+  return page.followed ? out : out + more_after(json);
 }
 
 }  // namespace

@@ -50,9 +50,7 @@ std::string list(const Json& json, const Session::Page& page) {
                     text(set, "alg"), text(set, "ealg"), seconds(set, "age_ms"),
                     seconds(set, "left_ms"), text(set, "impi")});
   }
-  std::string out = table(rows);
-  if (!page.followed && json.HasMember("after")) out += "more: after " + text(json, "after") + "\n";
-  return out;
+  return page.followed ? table(rows) : table(rows) + more_after(json);
 }
 
 std::string show(const Json& json) {

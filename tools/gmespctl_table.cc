@@ -2,6 +2,8 @@
 #include "tools/gmespctl_table.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdio>
 #include <string_view>
 
 namespace gmesp {
@@ -13,6 +15,25 @@ const Json& member(const Json& object, const char* key, rapidjson::Type type) {
     throw BadAnswer(std::string("the answer lacks ") + key + ": is this gmespd?");
   }
   return found->value;
+}
+
+// Those of ASCII, and of ISO 8859-1 as UTF-8 has them, which some terminals obey too.
+std::string without_controls(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    const auto next = static_cast<uint8_t>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool upper = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+    if (byte >= ' ' && byte != 0x7f && !upper) {
+      out += text[i];
+      continue;
+    }
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "\\u%04x", unsigned{upper ? next : byte});
+    out += escaped;
+    i += upper ? 1 : 0;
+  }
+  return out;
 }
 
 bool is_number(std::string_view cell) {
@@ -29,7 +50,7 @@ rapidjson::Document parse_answer(const std::string& answer) {
 }
 
 std::string text(const Json& value) {
-  if (value.IsString()) return value.GetString();
+  if (value.IsString()) return without_controls({value.GetString(), value.GetStringLength()});
   if (value.IsUint64()) return std::to_string(value.GetUint64());
   if (value.IsBool()) return value.GetBool() ? "yes" : "no";
   return "";
@@ -83,12 +104,16 @@ std::string table_of(const Json& array, std::initializer_list<const char*> colum
   return table(rows);
 }
 
+std::string more_after(const Json& json) {
+  return json.HasMember("after") ? "more: after " + text(json, "after") + "\n" : "";
+}
+
 std::string facts(const Json& json) {
   std::vector<Row> rows;
   for (const auto& member : json.GetObject()) {
     if (member.value.IsArray() || member.value.IsObject()) continue;
     // The blank keeps numbers to the left, below each other with the rest.
-    rows.push_back({member.name.GetString(), std::string(" ").append(text(member.value))});
+    rows.push_back({text(member.name), std::string(" ").append(text(member.value))});
   }
   return table(rows);
 }

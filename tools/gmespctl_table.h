@@ -21,6 +21,7 @@ using Row = std::vector<std::string>;
 
 rapidjson::Document parse_answer(const std::string& answer);
 
+// Control characters escaped as JSON has them: what strangers said must not reach the terminal.
 std::string text(const Json& value);
 // A key that is not there reads as "-".
 std::string text(const Json& object, const char* key);
@@ -31,6 +32,8 @@ const Json& object(const Json& parent, const char* key);
 std::string table(const std::vector<Row>& rows);
 // One row for each object of the array; the columns are its keys.
 std::string table_of(const Json& array, std::initializer_list<const char*> columns, bool head);
+// The last line of a page that others follow; empty: none does.
+std::string more_after(const Json& json);
 // Every key on its line, but for arrays and objects.
 std::string facts(const Json& json);
 

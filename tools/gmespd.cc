@@ -60,7 +60,7 @@ void start_log(bool verbose) {
 void say_ready(const Config& config) {
   const size_t workers = config.cpus.size();
   std::printf("gmespd: ready, role %s, %zu worker%s, socket %s\n",
-              config.policy.role == Role::pcscf ? "pcscf" : "ue", workers, workers == 1 ? "" : "s",
+              std::string(name(config.policy.role)).c_str(), workers, workers == 1 ? "" : "s",
               config.socket.c_str());
   std::fflush(stdout);
 }
@@ -94,8 +94,12 @@ void serve(const Config& config, bool verbose) {
   for (const std::string& notice : info.notices) spdlog::warn("{}", notice);
   for (const std::string& warning : config.notes.warnings) spdlog::warn("{}", warning);
   engine.start_workers();
-  early_stop.reset();                           // from here on the control thread reads `stop`
-  if (config.seccomp) restrict_system_calls();  // last: no thread is made from here on
+  early_stop.reset();  // from here on the control thread reads `stop`
+  if (config.seccomp) {
+    // Last: no thread is made from here on.
+    restrict_system_calls(has_device_that_connects(config) ? UnixSockets::allowed
+                                                           : UnixSockets::refused);
+  }
   info.seccomp = config.seccomp;
   say_ready(config);
   const AssumeRole role(control_thread);

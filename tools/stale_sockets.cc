@@ -41,6 +41,16 @@ std::vector<std::string> device_sockets(const Config& config) {
   return files;
 }
 
+bool has_device_that_connects(const Config& config) {
+  for (const DeviceConfig* config_of : {&config.access, &config.host}) {
+    const DeviceString device(config_of->device);
+    for (const char* kind : {"memif", "vhost", "virtio_user"}) {
+      if (device.name().find(kind) != std::string_view::npos) return true;
+    }
+  }
+  return false;
+}
+
 void remove_stale_socket(const std::string& path) {
   struct stat file {};
   sockaddr_un address{};

@@ -14,6 +14,9 @@ namespace gmesp {
 // Of the ports of this configuration.
 std::vector<std::string> device_sockets(const Config& config);
 
+// One of them meets its other end at a Unix socket, and connects again when that has gone.
+bool has_device_that_connects(const Config& config);
+
 // Removes the file if it is a socket that nobody listens on. Throws std::runtime_error when
 // somebody does: the driver would fail, and remove the other's file.
 void remove_stale_socket(const std::string& path);

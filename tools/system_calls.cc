@@ -21,14 +21,14 @@ namespace {
 constexpr int kCalls[] = {
     // What is open: packets, clients, logs.
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64),
-    SCMP_SYS(pwrite64), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(dup),
-    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(pipe2),
-    SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
-    SCMP_SYS(epoll_pwait), SCMP_SYS(eventfd2), SCMP_SYS(signalfd4), SCMP_SYS(timerfd_create),
-    SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime), SCMP_SYS(sendto), SCMP_SYS(sendmsg),
-    SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(accept),
-    SCMP_SYS(accept4), SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(listen), SCMP_SYS(shutdown),
-    SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+    SCMP_SYS(pwrite64), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(dup), SCMP_SYS(poll),
+    SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(pipe2), SCMP_SYS(epoll_create),
+    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),
+    SCMP_SYS(eventfd2), SCMP_SYS(signalfd4), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
+    SCMP_SYS(timerfd_gettime), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
+    SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(accept), SCMP_SYS(accept4),
+    SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(listen), SCMP_SYS(shutdown), SCMP_SYS(getsockname),
+    SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
     // Files, to be looked at (a configuration that is read again, links, counters); at the end the
     // socket's own is removed.
     SCMP_SYS(stat), SCMP_SYS(fstat), SCMP_SYS(lstat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
@@ -62,6 +62,7 @@ struct Only {
 constexpr uint64_t kWhole = 0xffffffff;  // of an int
 // ioctl: the letter of a family, or its first numbers too.
 constexpr uint64_t kFamily = 0xff00;
+constexpr uint64_t kSixteen = 0xfff0;
 constexpr uint64_t kReadOnly = O_ACCMODE | O_CREAT | O_TRUNC;
 
 constexpr Only kOnly[] = {
@@ -69,11 +70,23 @@ constexpr Only kOnly[] = {
     {SCMP_SYS(openat), 2, kReadOnly, O_RDONLY},
     {SCMP_SYS(mmap), 2, PROT_EXEC, 0},
     {SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
-    {SCMP_SYS(socket), 0, kWhole, AF_UNIX},     // a memif or vhost port that connects again
     {SCMP_SYS(socket), 0, kWhole, AF_NETLINK},  // a TAP that goes
     {SCMP_SYS(prctl), 0, kWhole, PR_SET_NAME},
-    {SCMP_SYS(prlimit64), 2, ~uint64_t{0}, 0},      // looks, does not set
-    {SCMP_SYS(ioctl), 1, kFamily, 0x8900},          // sockets
+    {SCMP_SYS(prlimit64), 2, ~uint64_t{0}, 0},  // looks, does not set
+    // By command: F_SETOWN and F_SETSIG would let the kernel send a signal to anybody, for us.
+    {SCMP_SYS(fcntl), 1, kWhole, F_DUPFD_CLOEXEC},
+    {SCMP_SYS(fcntl), 1, kWhole, F_GETFD},
+    {SCMP_SYS(fcntl), 1, kWhole, F_SETFD},
+    {SCMP_SYS(fcntl), 1, kWhole, F_GETFL},
+    {SCMP_SYS(fcntl), 1, kWhole, F_SETFL},
+    {SCMP_SYS(fcntl), 1, kWhole, F_ADD_SEALS},
+    {SCMP_SYS(fcntl), 1, kWhole, F_GET_SEALS},
+    // Interfaces, SIOCGIFNAME to SIOCETHTOOL; below are FIOSETOWN and SIOCSPGRP, which are
+    // F_SETOWN.
+    {SCMP_SYS(ioctl), 1, kSixteen, 0x8910},
+    {SCMP_SYS(ioctl), 1, kSixteen, 0x8920},
+    {SCMP_SYS(ioctl), 1, kSixteen, 0x8930},
+    {SCMP_SYS(ioctl), 1, kSixteen, 0x8940},
     {SCMP_SYS(ioctl), 1, 0xffc0, 'T' << 8 | 0xc0},  // TUN and TAP, not terminals
     {SCMP_SYS(ioctl), 1, kWhole, TCGETS},           // "are you a terminal?"
     {SCMP_SYS(ioctl), 1, kWhole, FIONREAD},
@@ -111,12 +124,13 @@ struct Filter {
 
 }  // namespace
 
-void restrict_system_calls() {
+void restrict_system_calls(UnixSockets unix_sockets) {
   Filter filter;
   filter.set(SCMP_FLTATR_CTL_TSYNC, 1);                        // all threads
   filter.set(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));  // calls of 32-bit programs
   for (const int call : kCalls) filter.allow(call);
   for (const Only& only : kOnly) filter.allow(only);
+  if (unix_sockets == UnixSockets::allowed) filter.allow({SCMP_SYS(socket), 0, kWhole, AF_UNIX});
   // Threads of our own are ended, by themselves (abort) and by DPDK.
   filter.allow({SCMP_SYS(tgkill), 0, kWhole, static_cast<uint64_t>(getpid())});
   filter.load();

@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "control/command_rules.h"
 #include "crypto/algorithm.h"
 
 namespace gmesp::client {
 namespace {
 
 constexpr uint64_t kPlaces = kMaxUnanswered;  // a power of two
-constexpr const char* kDefaultPath = "/run/gmesp/gmespd.sock";
 
 // From a moment on, in what is left of a timeout.
 int left(int64_t end_ms) {
@@ -32,7 +32,7 @@ gmesp_report report_of(uint32_t kind) {
 
 Connection::Connection(const gmesp_options& options)
     : events(options.events),
-      path_(options.path != nullptr ? options.path : kDefaultPath),
+      path_(options.path != nullptr ? std::string_view(options.path) : kDefaultSocket),
       process_(getpid()),
       link_(path_, options.timeout_ms) {
   subscribe(options.timeout_ms);

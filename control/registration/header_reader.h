@@ -57,8 +57,9 @@ class HeaderReader {
     static constexpr CharacterTable kValue = letters_digits_and("-.!%*_+`'~[]:");
     return take_while(kValue);
   }
-  // What is between the quotes, escapes as they stand: no value that we know needs any. A line's
-  // end is only good in a folded line.
+  // What is between the quotes, escapes as they stand: no value that we know needs any. No control
+  // character but a tab and the end of a folded line; not even escaped, where the grammar permits
+  // it: what we take goes on to headers, logs and terminals.
   std::optional<std::string_view> quoted() {
     for (size_t i = 1; i < rest_.size(); ++i) {
       if (rest_[i] == '"') {
@@ -66,18 +67,31 @@ class HeaderReader {
         rest_.remove_prefix(i + 1);
         return inside;
       }
-      const bool escaped = rest_[i] == '\\';
-      const char next = i + 1 < rest_.size() ? rest_[i + 1] : '\0';
-      if (escaped ? next == '\n' || next == '\r' : rest_[i] == '\n' && !is_blank(next)) break;
-      i += escaped ? 1 : 0;
+      if (const size_t fold = fold_bytes(rest_.substr(i)); fold > 0) {
+        i += fold - 1;
+      } else if (is_control(rest_[i])) {
+        break;
+      } else if (rest_[i] == '\\') {
+        ++i;
+        if (i == rest_.size() || is_control(rest_[i])) break;
+      }
     }
     return std::nullopt;
   }
 
  private:
   static constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
-  size_t line_end_bytes() const {
-    return rest_.starts_with('\n') ? 1 : rest_.starts_with("\r\n") ? 2 : 0;
+  static constexpr bool is_control(char c) {
+    return (static_cast<uint8_t>(c) < ' ' && c != '\t') || c == 0x7f;
+  }
+  static size_t line_end_bytes(std::string_view text) {
+    return text.starts_with('\n') ? 1 : text.starts_with("\r\n") ? 2 : 0;
+  }
+  size_t line_end_bytes() const { return line_end_bytes(rest_); }
+  // A line's end and the blank behind it.
+  static size_t fold_bytes(std::string_view text) {
+    const size_t bytes = line_end_bytes(text);
+    return bytes > 0 && bytes < text.size() && is_blank(text[bytes]) ? bytes + 1 : 0;
   }
   std::string_view take_while(const CharacterTable& table) {
     size_t size = 0;

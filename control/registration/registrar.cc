@@ -183,50 +183,6 @@ void Registrar::check_ports_free(std::string_view impi, const SetEnd& ue) const 
   }
 }
 
-// INT-43. A temporary set does not count: the challenge of the next one ends it (PUB-01).
-void Registrar::check_room(const Registration* registration) const {
-  if (registration != nullptr && lasting_sets(*registration) >= config_.max_sets) {
-    throw Refused(Refusal::too_many_sets);
-  }
-}
-
-size_t Registrar::lasting_sets(const Registration& registration) const {
-  return static_cast<size_t>(std::ranges::count_if(registration.sets, [&](SetIndex index) {
-    const SetState state = sets_[index].state;
-    return state == SetState::established || state == SetState::old;
-  }));
-}
-
-// REGISTERs in clear cost nothing to send: an IMPI has as many offers as it may have sets, and the
-// oldest makes way.
-void Registrar::drop_oldest_offer(std::string_view impi) {
-  const Registration* const registration = sets_.find(impi);
-  if (registration == nullptr) return;
-  std::vector<SetIndex> offers;
-  for (const SetIndex index : registration->sets) {
-    if (sets_[index].state == SetState::offered && sets_[index].step == SetStep::none) {
-      offers.push_back(index);
-    }
-  }
-  if (offers.size() >= config_.max_sets) begin_delete(offers.front(), SetEventKind::deleted);
-}
-
-// Nor may REGISTERs in clear under ever new names keep out those who are registered: in a full
-// table offers in clear make way. The hand goes around, and what has made way is the place of the
-// newest: in a flood it is the oldest that goes.
-std::optional<SetIndex> Registrar::offer_to_drop() {
-  constexpr size_t kLooks = 1024;              // of one call
-  if (role_ == Role::ue) return std::nullopt;  // its own
-  for (size_t i = 0; i < std::min(kLooks, sets_.places()); ++i) {
-    const SetIndex index = offer_hand_;
-    offer_hand_ = (offer_hand_ + 1) % static_cast<SetIndex>(sets_.places());
-    const SaSet& set = sets_[index];
-    const bool idle = set.registration != nullptr && set.step == SetStep::none;
-    if (idle && set.state == SetState::offered && set.over == kNoSet) return index;
-  }
-  return std::nullopt;
-}
-
 // SM6, at the P-CSCF before the 401 leaves (INT-53), at the UE when it has come.
 void Registrar::challenge(SetHandle handle, ImsKey ck, ImsKey ik, const SecurityAgreement* server,
                           Done done) {
@@ -271,6 +227,7 @@ Registrar::Agreed Registrar::accept_server(SetIndex index, const SecurityAgreeme
 void Registrar::install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey ik) {
   SaSet& set = sets_[index];
   const SetPlan plan(set.form, set.selector, role_, set.ue, agreed.pcscf);
+  check_share(set, plan);
   const EspKeys keys = expand(*agreed.suite, ck, ik, config_.sha1_key);
   const size_t count = plan.sas().size();
   set.keys =

@@ -42,6 +42,8 @@ namespace gmesp {
 
 inline constexpr size_t kMaxIdentityBytes = 255;  // of an IMPI or an IMPU
 inline constexpr size_t kMaxImpus = 8;            // of one registration
+// Of a worker's SAs, the share that is kept for those who register again over a set: 1 in so many.
+inline constexpr size_t kKeptShare = 8;
 
 struct RegisterCall {
   Address ue = {};
@@ -194,6 +196,7 @@ class Registrar {
   void fill(SetIndex index, const RegisterCall& call, const SetEnd& own, const SetEnd& peer);
   void drop_oldest_offer(std::string_view impi) ON(control_thread);
   std::optional<SetIndex> offer_to_drop();
+  void check_share(const SaSet& set, const SetPlan& plan) const ON(control_thread);
   Agreed accept_server(SetIndex index, const SecurityAgreement& server) ON(control_thread);
   void install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey ik) ON(control_thread);
   void end_earlier_challenges(SetIndex index) ON(control_thread);

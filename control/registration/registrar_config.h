@@ -2,10 +2,12 @@
 // What an operator decides about registrations: the table [ims] of gmespd.toml as plain data.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "control/registration/negotiation.h"
@@ -22,11 +24,19 @@ enum class SetForm : uint8_t {
   transport_pairs,  // the change request of 2002 (INT-08): spi-c and port-c are TCP's, -s are UDP's
   single_pair,      // one pair, by spi-s and port-s (PRS-04)
 };
+inline constexpr std::array<std::string_view, 3> kSetFormNames = {  // in its order
+    "published", "transport-pairs", "single-pair"};
+constexpr std::string_view name(SetForm form) { return kSetFormNames[static_cast<size_t>(form)]; }
 
 enum class SelectorRule : uint8_t {
   strict,        // the ports of each SA (INT-30)
   ports_of_set,  // any port of the one end with any of the other (SPEC 6, 9.1 weakness 2)
 };
+inline constexpr std::array<std::string_view, 2> kSelectorRuleNames = {  // in its order
+    "strict", "ports-of-set"};
+constexpr std::string_view name(SelectorRule rule) {
+  return kSelectorRuleNames[static_cast<size_t>(rule)];
+}
 
 struct RegistrarConfig {
   SetForm form = SetForm::published;

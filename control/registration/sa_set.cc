@@ -82,20 +82,4 @@ std::string_view name(SetState state) {
   return {};
 }
 
-std::string_view name(SetForm form) {
-  switch (form) {
-    case SetForm::published:
-      return "published";
-    case SetForm::transport_pairs:
-      return "transport-pairs";
-    case SetForm::single_pair:
-      return "single-pair";
-  }
-  return {};
-}
-
-std::string_view name(SelectorRule rule) {
-  return rule == SelectorRule::strict ? "strict" : "ports-of-set";
-}
-
 }  // namespace gmesp

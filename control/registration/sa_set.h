@@ -29,8 +29,6 @@ enum class SetState : uint8_t {
   old,          // replaced or deregistered: lives 64*T1 at most (PUB-04, PUB-07)
 };
 std::string_view name(SetState state);
-std::string_view name(SetForm form);
-std::string_view name(SelectorRule rule);
 
 // One end's numbers: SPIs of the SAs that arrive there (INT-22).
 struct SetEnd {

@@ -9,8 +9,11 @@
 namespace gmesp {
 namespace {
 
-// What one tick may take from commands and answers.
-constexpr size_t kDeadlinesPerTick = 1024;
+// What one tick may take from commands and answers: so many, and no more time than this before the
+// last few.
+constexpr size_t kDeadlinesAtOnce = 16;
+constexpr size_t kDeadlinesPerTick = 64 * kDeadlinesAtOnce;
+constexpr std::chrono::milliseconds kTickLasts{2};  // by a clock of whole ones: 1 to 2
 
 }  // namespace
 
@@ -94,10 +97,16 @@ void Registrar::retire(SetIndex index) {
 
 // True: there is more to do.
 bool Registrar::tick() {
-  return timers_.advance(clock_().count(), kDeadlinesPerTick, [this](uint32_t index) {
+  const Milliseconds begin = clock_();
+  const auto due = [this](uint32_t index) {
     const AssumeRole role(control_thread);  // clang carries no role into a lambda
     on_deadline(index);
-  });
+  };
+  for (size_t done = 0; done < kDeadlinesPerTick; done += kDeadlinesAtOnce) {
+    if (!timers_.advance(begin.count(), kDeadlinesAtOnce, due)) return false;
+    if (clock_() - begin >= kTickLasts) return true;
+  }
+  return true;
 }
 
 void Registrar::on_deadline(SetIndex index) {

@@ -2,9 +2,11 @@
 #include "control/registration/set_table.h"
 
 #include <algorithm>
-#include <cstring>
 #include <random>
+#include <span>
 #include <utility>
+
+#include "control/random_numbers.h"
 
 namespace gmesp {
 
@@ -17,11 +19,11 @@ void answer(CompletionRef& completion, std::optional<Refusal> refusal) {
 
 // Random: handles of an engine that ran before mean nothing to this one.
 SetTable::SetTable(size_t capacity)
-    : capacity_(capacity), first_generation_(std::random_device{}() | 1) {
-  // Growing at a million would stop everything for a tenth of a second.
-  registrations_.reserve(capacity / 2);
-  ports_.reserve(capacity);
-}
+    // Growing at a million would stop everything for a tenth of a second.
+    : capacity_(capacity),
+      first_generation_(std::random_device{}() | 1),
+      registrations_(capacity / 2, TextHash{random_hash_key()}),
+      ports_(capacity, UePortHash{random_hash_key()}) {}
 
 SetIndex SetTable::add(std::string_view impi) {
   SetIndex index;
@@ -98,10 +100,23 @@ void SetTable::give_up(const UePort& key) {
   if (--found->second.sets == 0) ports_.erase(found);
 }
 
-size_t SetTable::UePortHash::operator()(const UePort& key) const {
-  const std::string_view address(reinterpret_cast<const char*>(key.address.bytes.data()),
-                                 key.address.bytes.size());
-  return std::hash<std::string_view>{}(address) ^ (size_t{key.port} * 0x9e3779b97f4a7c15);
+size_t SetTable::fullest_bucket() const {
+  const auto fullest = [](const auto& table) {
+    size_t most = 0;
+    for (size_t i = 0; i < table.bucket_count(); ++i) most = std::max(most, table.bucket_size(i));
+    return most;
+  };
+  return std::max(fullest(registrations_), fullest(ports_));
+}
+
+size_t SetTable::TextHash::operator()(std::string_view text) const {
+  return sip_hash(key, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+size_t SetTable::UePortHash::operator()(const UePort& port) const {
+  SipHash hash(key);
+  hash.add(port.address.bytes);
+  return hash.finish({{static_cast<uint8_t>(port.port >> 8), static_cast<uint8_t>(port.port)}});
 }
 
 }  // namespace gmesp

@@ -21,6 +21,7 @@
 #include "control/registration/set_event.h"
 #include "control/registration/used_keys.h"
 #include "control/sa_manager.h"
+#include "crypto/sip_hash.h"
 
 namespace gmesp {
 
@@ -107,14 +108,25 @@ class SetTable {
   // The IMPI that has this address and port; nullptr: nobody.
   const Registration* owner(const Address& ue, uint16_t port) const;
 
+  // How many keys share a bucket at most. Walks both tables.
+  size_t fullest_bucket() const;
+
  private:
   struct UePort {
     Address address;
     uint16_t port = 0;
     bool operator==(const UePort&) const = default;
   };
+  // Both are filled by REGISTERs in clear: without a key anybody could choose IMPIs and ports by
+  // the thousand that meet in one bucket. Not noexcept, so that the tables keep the hashes.
   struct UePortHash {
-    size_t operator()(const UePort& key) const;
+    SipHashKey key;
+    size_t operator()(const UePort& port) const;
+  };
+  struct TextHash {
+    using is_transparent = void;
+    SipHashKey key;
+    size_t operator()(std::string_view text) const;
   };
   struct PortOwner {
     const Registration* registration = nullptr;
@@ -122,10 +134,6 @@ class SetTable {
   };
   void claim(const UePort& key, const Registration& registration);
   void give_up(const UePort& key);
-
-  struct TextHash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
 
   size_t capacity_;
   uint32_t first_generation_;

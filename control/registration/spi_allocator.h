@@ -12,8 +12,8 @@
 #include <span>
 #include <utility>
 
+#include "control/random_numbers.h"
 #include "control/registration/number_set.h"
-#include "control/registration/random_numbers.h"
 #include "dataplane/policy.h"
 #include "dataplane/security_association.h"
 
@@ -36,9 +36,6 @@ class SpiAllocator {
   // Quarantined SPIs are bounded: beyond, the oldest is let go early and counted.
   static constexpr size_t kMaxQuarantined = size_t{1} << 22;
   // expected: how many may be reserved at once; with more it grows, which takes milliseconds.
-  SpiAllocator(Role role, Milliseconds quarantine, std::function<bool(Spi)> in_use,
-               size_t expected = size_t{1} << 17)
-      : SpiAllocator(spi_range(role), quarantine, std::move(in_use), expected, kMaxQuarantined) {}
   SpiAllocator(SpiRange range, Milliseconds quarantine, std::function<bool(Spi)> in_use,
                size_t expected, size_t most_quarantined);
 

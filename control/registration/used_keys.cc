@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/registration/used_keys.h"
 
-#include "control/registration/random_numbers.h"
+#include "control/random_numbers.h"
 
 namespace gmesp {
 
-UsedKeys::UsedKeys(size_t capacity, size_t live) : prints_(capacity + live), gone_(capacity) {
-  RandomNumbers random;
-  key_ = {random.next(), random.next()};
-}
+UsedKeys::UsedKeys(size_t capacity, size_t live)
+    : key_(random_hash_key()), prints_(capacity + live), gone_(capacity) {}
 
 std::optional<KeyPrint> UsedKeys::take(ImsKey ck, ImsKey ik) {
   const uint64_t print = fingerprint(ck, ik);

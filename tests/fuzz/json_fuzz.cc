@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/fuzz/control.h"
+#include "tests/padded_record.h"
 
 namespace gmesp {
 namespace {
@@ -66,12 +67,11 @@ class Fuzzer {
 
  private:
   std::string answer_to(const std::string& record) ON(control_thread) {
-    std::vector<char> buffer(record.begin(), record.end());
-    buffer.resize(record.size() + RequestReader::kPadding);
+    PaddedRecord padded(record);
     std::vector<std::string> answers;
-    control_.commands.handle({buffer.data(), record.size()},
+    control_.commands.handle(padded.text(),
                              [&](const std::string& text) { answers.push_back(text); });
-    CHECK(std::all_of(buffer.begin(), buffer.end(), [](char c) { return c == 0; }));
+    CHECK(padded.is_wiped());
     control_.settle();
     CHECK(answers.size() == 1);
     return answers.front();

@@ -54,6 +54,11 @@ void run(std::string_view text) {
   CHECK((error == AgreementError::none) == (agreement.count > 0));
   CHECK(agreement.count <= SecurityAgreement::kMaxMechanisms);
   if (error != AgreementError::none) return;
+  // It goes to headers, logs and terminals.
+  CHECK(std::ranges::none_of(text, [](char c) {
+    const bool control = (c >= 0 && c < ' ') || c == 0x7f;
+    return control && c != '\t' && c != '\r' && c != '\n';
+  }));
   for (const SecurityMechanism& one : agreement.all()) {
     CHECK(one.port_c != 0 && one.port_s != 0);
     CHECK(one.q <= 1000 || one.q == SecurityMechanism::kNoQ);

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <stdexcept>
 
+#include "crypto/sip_hash.h"
+
 namespace gmesp {
 
 class RandomNumbers {
@@ -34,5 +36,11 @@ class RandomNumbers {
   std::array<uint64_t, 32> numbers_{};
   size_t left_ = 0;
 };
+
+// For a table whose keys strangers choose.
+inline SipHashKey random_hash_key() {
+  RandomNumbers random;
+  return {random.next(), random.next()};
+}
 
 }  // namespace gmesp
