@@ -37,7 +37,9 @@ void turn_away(int fd, Refusal why) {
 }  // namespace
 
 void ControlSocket::accept_clients() {
+  const auto end = std::chrono::steady_clock::now() + kRound;
   for (int i = 0; i < kClientsPerTurn; ++i) {
+    if (i > 0 && std::chrono::steady_clock::now() >= end) return;
     FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
       add_client({std::move(fd), closer_}, connections_.size() < kMaxConnections);
@@ -147,7 +149,7 @@ void ControlSocket::disconnect_for_another(uint64_t tag) {
   turn_away(leaves->second.fd.get(), Refusal::too_many_connections);
   spdlog::debug("control client disconnected, another needs its place: pid {} uid {}",
                 leaves->second.peer.process, leaves->second.peer.user);
-  connections_.erase(leaves);
+  forget(leaves);
 }
 
 template <typename Counts>
@@ -188,7 +190,7 @@ void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now
     const Connection& connection = entry->second;
     if (!connection.unsent.empty() && now - connection.quiet_since >= kPatience) {
       spdlog::debug("control client disconnected: it does not read its answers");
-      connections_.erase(entry);
+      forget(entry);
     }
   }
   keep_one_descriptor();
