@@ -83,6 +83,7 @@ void ControlSocket::forget(Connections::iterator entry) {
 }
 
 bool ControlSocket::serve_waiting() {
+  if (closer_) closer_->hurry();
   const auto end = std::chrono::steady_clock::now() + kRound;
   bool served = false;
   while (const std::optional<uint64_t> tag = turns_.next()) {
