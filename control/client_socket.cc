@@ -4,6 +4,9 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <string>
+
+#include "control/json_writer.h"
 
 namespace gmesp {
 namespace {
@@ -22,6 +25,11 @@ bool kernel_refuses_descriptors(int listener) {
   int passed = 1;
   socklen_t bytes = sizeof passed;
   return getsockopt(listener, SOL_SOCKET, kPassRights, &passed, &bytes) == 0 && passed == 0;
+}
+
+void send_refusal(int socket, Refusal why) {
+  const std::string text = refusal_answer(Refused(why));
+  send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 ssize_t ClientSocket::receive(void* record, size_t bytes) const {

@@ -3,7 +3,7 @@
 // none, and who drops the last one waits for what is behind it as long as the client likes: for a
 // TCP connection that lingers, for a deleted file of gigabytes. Linux from 6.16 on is asked not to
 // carry them. On an older one they are seen before they are taken, the client is thrown out, and
-// what it has sent is dropped by a thread that may wait (Closer).
+// they are dropped by a thread that may wait (Closer).
 #pragma once
 
 #include <sys/types.h>
@@ -14,12 +14,16 @@
 
 #include "control/closer.h"
 #include "control/file_descriptor.h"
+#include "control/refusal.h"
 
 namespace gmesp {
 
 // Of a listener, for all connections to it, where the kernel can.
 void refuse_descriptors(int listener);
 bool kernel_refuses_descriptors(int listener);
+
+// The client's commands that have no answer are not run: this answers them.
+void send_refusal(int socket, Refusal why);
 
 class ClientSocket {
  public:

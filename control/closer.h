@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Closes the connections of clients where closing may take as long as a client likes: with a thread
-// of its own, that does nothing else. Only there for kernels that carry descriptors to us
-// (control/client_socket.h).
+// Closes the connections of clients where closing may take as long as a client likes: those that
+// have descriptors in them, with a thread of its own, that does nothing else. All others are closed
+// at once. Only there for kernels that carry descriptors to us (control/client_socket.h).
+//
+// A signal ends a wait in close(), for a TCP connection that lingers above all, so hurry() keeps
+// the thread from ever being behind; what no signal ends, a deleted file of gigabytes, ends itself.
 #pragma once
 
 #include <memory>
@@ -21,6 +24,8 @@ class Closer {
 
   // The other end hears at once that nothing more comes.
   void take(FileDescriptor connection);
+  // Every few milliseconds: what is being closed has waited long enough.
+  void hurry();
 
  private:
   struct Work;

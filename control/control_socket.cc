@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -19,10 +20,8 @@
 namespace gmesp {
 namespace {
 
-// Records of one client before others get their turn; and how long they may take, since some walk
-// all SAs.
+// Records of one client before others get their turn.
 constexpr int kRecordsPerTurn = 32;
-constexpr std::chrono::milliseconds kTurn{1};
 constexpr uint32_t kNothing = 0;  // to watch for: the client's end is told all the same
 
 // An empty record and the end both read as 0 bytes.
@@ -67,31 +66,50 @@ void ControlSocket::on_ready(uint64_t tag, uint32_t events) {
   Connection& connection = found->second;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0 &&
       (connection.in_flight || !connection.unsent.empty())) {
-    connections_.erase(found);  // nobody will read the answer
+    forget(found);  // nobody will read the answer
     return;
   }
-  if ((events & EPOLLOUT) != 0) {
-    if (!connection.unsent.empty()) {
-      send_answer(connection, std::exchange(connection.unsent, {}));
-    }
-    send_events(connection);
-  }
-  serve(tag);
+  wait_for_turn(tag, connection);
 }
 
-void ControlSocket::serve(uint64_t tag) {
+void ControlSocket::wait_for_turn(uint64_t tag, Connection& connection) {
+  if (std::exchange(connection.waits_for_turn, true)) return;
+  turns_.wait(tag, connection.peer);
+}
+
+void ControlSocket::forget(Connections::iterator entry) {
+  if (entry->second.waits_for_turn) turns_.leave(entry->first);
+  connections_.erase(entry);
+}
+
+bool ControlSocket::serve_waiting() {
+  if (closer_) closer_->hurry();
+  const auto end = std::chrono::steady_clock::now() + kRound;
+  bool served = false;
+  while (const std::optional<uint64_t> tag = turns_.next()) {
+    serve(*tag, end);
+    served = true;
+    if (std::chrono::steady_clock::now() >= end) break;
+  }
+  return served;
+}
+
+void ControlSocket::serve(uint64_t tag, std::chrono::steady_clock::time_point end) {
   const auto found = connections_.find(tag);
-  if (found == connections_.end()) return;
   Connection& connection = found->second;
+  connection.waits_for_turn = false;
+  if (!connection.unsent.empty()) {
+    send_answer(connection, std::exchange(connection.unsent, {}));
+  }
+  send_events(connection);
   serving_ = tag;
-  const auto end = std::chrono::steady_clock::now() + kTurn;
   for (int i = 0; i < kRecordsPerTurn; ++i) {
     if (connection.broken || connection.in_flight || !connection.unsent.empty()) break;
     if (!read_record(tag, connection) || std::chrono::steady_clock::now() >= end) break;
   }
   serving_ = kNobody;
   if (connection.broken) {
-    connections_.erase(found);
+    forget(found);
   } else if (connection.wants_ring) {
     hand_over(tag);
   } else {
@@ -137,15 +155,9 @@ bool ControlSocket::read_record(uint64_t tag, Connection& connection) {
 void ControlSocket::hand_over(uint64_t tag) {
   const auto found = connections_.find(tag);
   ClientSocket fd = std::move(found->second.fd);
-  connections_.erase(found);
+  forget(found);
   epoll_ctl(epoll_, EPOLL_CTL_DEL, fd.get(), nullptr);
   on_ring_(std::move(fd));
-}
-
-bool ControlSocket::serve_answered() {
-  const std::vector<uint64_t> tags = std::exchange(answered_, {});
-  for (const uint64_t tag : tags) serve(tag);
-  return !tags.empty();
 }
 
 // The client may be gone meanwhile; the command has had its effect all the same.
@@ -156,7 +168,7 @@ void ControlSocket::answer(uint64_t tag, const std::string& text) {
   connection.in_flight = false;
   send_answer(connection, text);
   if (!connection.unsent.empty()) connection.quiet_since = std::chrono::steady_clock::now();
-  if (tag != serving_) answered_.push_back(tag);  // else serve() reads on by itself
+  if (tag != serving_) wait_for_turn(tag, connection);  // else serve() reads on by itself
 }
 
 void ControlSocket::send_answer(Connection& connection, const std::string& text) {

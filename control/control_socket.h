@@ -26,6 +26,7 @@
 #include "control/fair_share.h"
 #include "control/file_descriptor.h"
 #include "control/monitor.h"
+#include "control/turns.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
@@ -40,6 +41,10 @@ class ControlSocket {
   // Clients that monitor: they are never idle, so others need a limit to keep their places. Shared
   // out as connections are.
   static constexpr size_t kMaxMonitors = 32;
+  // What new clients, and again what all others together, may take of a round of the control thread
+  // before rings, workers and deadlines are looked at: some commands walk tens of thousands of SAs.
+  // One command, or one client, more is begun.
+  static constexpr std::chrono::milliseconds kRound{1};
   // Tags of our descriptors in `epoll` are kFirstTag and above.
   static constexpr uint64_t kFirstTag = 2;
 
@@ -50,10 +55,11 @@ class ControlSocket {
   ControlSocket(const ControlSocket&) = delete;
   ControlSocket& operator=(const ControlSocket&) = delete;
 
-  // What epoll said about one of our descriptors.
+  // What epoll said about one of our descriptors: its client waits for its turn.
   void on_ready(uint64_t tag, uint32_t events) ON(control_thread);
-  // Reads on where an answer has gone out. False: nowhere.
-  bool serve_answered() ON(control_thread);
+  // Clients in turn, for kRound. False: none waits.
+  bool serve_waiting() ON(control_thread);
+  bool somebody_waits() const { return !turns_.empty(); }
   // What has happened, to those that monitor.
   void send_events();
   // Takes the connection of a client that asks for a ring (client::kRingRequest); without a handler
@@ -73,6 +79,7 @@ class ControlSocket {
     bool in_flight = false;
     bool broken = false;
     bool wants_ring = false;
+    bool waits_for_turn = false;
     std::string unsent;  // an answer that the client's buffer has no room for
     std::unique_ptr<Monitor> monitor;
     std::chrono::steady_clock::time_point quiet_since{};  // the last answer, taken or not
@@ -81,6 +88,7 @@ class ControlSocket {
     bool waits() const { return in_flight || !unsent.empty() || monitor; }
   };
 
+  using Connections = std::unordered_map<uint64_t, Connection>;
   void accept_clients();
   // With the descriptor that was kept back. False: that is gone too.
   bool accept_without_descriptors();
@@ -100,8 +108,10 @@ class ControlSocket {
   template <typename Counts>
   uint64_t idle_longest(Counts&& counts) const;
   uint64_t of_greediest(std::span<const Peer> holders, const Peer& newcomer) const;
+  void wait_for_turn(uint64_t tag, Connection& connection);
+  void forget(Connections::iterator entry);
   // Reads and runs records until the client must wait, or others must be served.
-  void serve(uint64_t tag) ON(control_thread);
+  void serve(uint64_t tag, std::chrono::steady_clock::time_point end) ON(control_thread);
   // False: nothing to read now, or the client is gone.
   bool read_record(uint64_t tag, Connection& connection) ON(control_thread);
   void hand_over(uint64_t tag) ON(control_thread);
@@ -128,10 +138,10 @@ class ControlSocket {
   FileDescriptor spare_;   // given up for a client that comes when there is no other descriptor
   bool listening_ = true;  // false: out of descriptors, for the moment
   uint64_t next_tag_ = kFirstTag + 1;
-  std::unordered_map<uint64_t, Connection> connections_;
+  Connections connections_;
+  Turns turns_;  // of connections
   static constexpr uint64_t kNobody = 0;
   uint64_t serving_ = kNobody;      // whose records serve() is reading
-  std::vector<uint64_t> answered_;  // connections that may have more to read
   std::vector<uint64_t> monitors_;  // connections that monitor; some may be gone
   std::array<char, kMaxRecordBytes + RequestReader::kPadding> record_{};
 };

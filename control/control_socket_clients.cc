@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "control/control_socket.h"
-#include "control/json_writer.h"
 
 namespace gmesp {
 namespace {
@@ -28,16 +27,12 @@ bool has_input(int fd) {
   return poll(&state, 1, 0) == 1;
 }
 
-// The client's commands that have no answer are not run: this answers them.
-void turn_away(int fd, Refusal why) {
-  const std::string text = refusal_answer(Refused(why));
-  send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 }  // namespace
 
 void ControlSocket::accept_clients() {
+  const auto end = std::chrono::steady_clock::now() + kRound;
   for (int i = 0; i < kClientsPerTurn; ++i) {
+    if (i > 0 && std::chrono::steady_clock::now() >= end) return;
     FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
       add_client({std::move(fd), closer_}, connections_.size() < kMaxConnections);
@@ -74,13 +69,13 @@ void ControlSocket::stop_listening() {
 void ControlSocket::add_client(ClientSocket fd, bool there_is_room) {
   const Peer peer = Peer::of(fd.get());
   if (!may_connect(fd.get(), peer)) {
-    turn_away(fd.get(), Refusal::not_permitted);
+    send_refusal(fd.get(), Refusal::not_permitted);
     spdlog::debug("control client not permitted: pid {} uid {} gid {}", peer.process, peer.user,
                   peer.group);
     return;
   }
   if (!there_is_room && !make_room(peer)) {
-    turn_away(fd.get(), Refusal::too_many_connections);
+    send_refusal(fd.get(), Refusal::too_many_connections);
     spdlog::debug("control client refused, there are {}: pid {} uid {}", connections_.size(),
                   peer.process, peer.user);
     return;
@@ -144,10 +139,10 @@ bool ControlSocket::make_room_to_monitor(const Peer& newcomer) {
 
 void ControlSocket::disconnect_for_another(uint64_t tag) {
   const auto leaves = connections_.find(tag);
-  turn_away(leaves->second.fd.get(), Refusal::too_many_connections);
+  send_refusal(leaves->second.fd.get(), Refusal::too_many_connections);
   spdlog::debug("control client disconnected, another needs its place: pid {} uid {}",
                 leaves->second.peer.process, leaves->second.peer.user);
-  connections_.erase(leaves);
+  forget(leaves);
 }
 
 template <typename Counts>
@@ -188,7 +183,7 @@ void ControlSocket::disconnect_stalled(std::chrono::steady_clock::time_point now
     const Connection& connection = entry->second;
     if (!connection.unsent.empty() && now - connection.quiet_since >= kPatience) {
       spdlog::debug("control client disconnected: it does not read its answers");
-      connections_.erase(entry);
+      forget(entry);
     }
   }
   keep_one_descriptor();

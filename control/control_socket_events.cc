@@ -36,7 +36,7 @@ void ControlSocket::send_events() {
     if (found != connections_.end()) {
       send_events(found->second);
       watch(tag, found->second, interest_of(found->second));
-      if (found->second.broken) connections_.erase(found);
+      if (found->second.broken) forget(found);
     }
     if (connections_.contains(tag)) {
       ++i;

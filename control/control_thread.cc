@@ -32,6 +32,9 @@ constexpr int kTickMs = 10;
 constexpr unsigned kRoundsOfSpinning = 200;
 constexpr unsigned kRoundsOfYielding = 200;
 
+// All that can be ready at once: a round knows of everybody who waits.
+constexpr size_t kMostReady = ControlSocket::kMaxConnections + RingServer::kMaxRings + 3;
+
 FileDescriptor new_epoll() {
   FileDescriptor epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) throw std::runtime_error(std::string("epoll: ") + std::strerror(errno));
@@ -99,9 +102,8 @@ void ControlThread::run(int stop_fd, int reload_fd) {
     rings_.awake();
     progress |= sas_.poll();
     const bool more_is_due = registrar_.tick();
-    progress |= socket_.serve_answered();
     progress |= rings_.poll();  // last: events of this round ring its bells
-    timeout_ms = more_is_due ? 0 : patience(progress);
+    timeout_ms = more_is_due || socket_.somebody_waits() ? 0 : patience(progress);
     housekeep();
     socket_.send_events();
   }
@@ -109,7 +111,7 @@ void ControlThread::run(int stop_fd, int reload_fd) {
 
 // True when a client had something for us.
 bool ControlThread::serve_clients(int timeout_ms) {
-  epoll_event events[64];
+  epoll_event events[kMostReady];
   const int count = epoll_wait(epoll_.get(), events, std::size(events), timeout_ms);
   for (int i = 0; i < count; ++i) {
     if (events[i].data.u64 == kStopTag) {
@@ -122,7 +124,7 @@ bool ControlThread::serve_clients(int timeout_ms) {
       socket_.on_ready(events[i].data.u64, events[i].events);
     }
   }
-  return count > 0;
+  return socket_.serve_waiting() || count > 0;
 }
 
 void ControlThread::reload_policy() {

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/fair_share.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+
+#include "control/file_descriptor.h"
 
 namespace gmesp {
 namespace {
@@ -20,13 +24,30 @@ std::pair<const Peer*, ptrdiff_t> largest(std::span<const Peer> holders, Key key
   return most;
 }
 
+// Of Linux 6.5, and of no header yet.
+constexpr int kPeerPidFd = 77;
+
+// A process of another PID namespace has no number here, but a descriptor, and, from Linux 6.9 on,
+// an inode of its own; before, one is everybody's.
+uint64_t process_elsewhere(int socket) {
+  int descriptor = -1;
+  socklen_t bytes = sizeof descriptor;
+  if (getsockopt(socket, SOL_SOCKET, kPeerPidFd, &descriptor, &bytes) != 0) return 0;
+  const FileDescriptor process(descriptor);
+  struct stat file {};
+  if (fstat(process.get(), &file) != 0) return 0;
+  return Peer::kElsewhere | file.st_ino;
+}
+
 }  // namespace
 
 Peer Peer::of(int socket) {
   ucred peer{};
   socklen_t length = sizeof peer;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return {};
-  return {peer.pid, peer.uid, peer.gid};
+  const uint64_t process =
+      peer.pid > 0 ? static_cast<uint64_t>(peer.pid) : process_elsewhere(socket);
+  return {process, peer.uid, peer.gid};
 }
 
 bool has_more(std::span<const Peer> holders, const Peer& holder, const Peer& newcomer) {

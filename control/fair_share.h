@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -15,10 +16,13 @@ namespace gmesp {
 
 // As the kernel says it of a connection (SO_PEERCRED).
 struct Peer {
-  pid_t process = 0;
+  // Its number; in a PID namespace that ours does not see, what kElsewhere marks, or 0 for all
+  // where the kernel has nothing that tells them apart: then users alone share.
+  uint64_t process = 0;
   uid_t user = static_cast<uid_t>(-1);
   gid_t group = static_cast<gid_t>(-1);
 
+  static constexpr uint64_t kElsewhere = uint64_t{1} << 63;
   static Peer of(int socket);
 };
 

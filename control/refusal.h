@@ -105,7 +105,7 @@ inline constexpr std::array<RefusalInfo, kRefusalCount> kRefusalInfo{{
     {Refusal::key_not_used, "key_not_used", "this pair of alg and ealg does not use that key"},
     {Refusal::spi_in_use, "spi_in_use", "another SA has this SPI"},
     {Refusal::sa_not_found, "sa_not_found", "there is no such SA"},
-    {Refusal::ambiguous_spi, "ambiguous_spi", "several SAs have this SPI: give dst"},
+    {Refusal::ambiguous_spi, "ambiguous_spi", "this SPI alone does not tell which of so many SAs: give dst"},
     {Refusal::sa_busy, "sa_busy", "the SA is being installed or deleted"},
     {Refusal::capacity_reached, "capacity_reached",
      "the worker that owns this UE holds as many SAs as it may: raise capacity in [sa]"},

@@ -13,7 +13,6 @@
 #include <numeric>
 #include <utility>
 
-#include "control/json_writer.h"
 #include "control/ring_calls.h"
 #include "control/ring_memory.h"
 #include "crypto/key_material.h"
@@ -60,11 +59,6 @@ bool all_is_read(int socket) {
   socklen_t bytes = sizeof memory;
   return getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &bytes) == 0 &&
          memory[SK_MEMINFO_WMEM_ALLOC] == 0;
-}
-
-void send_refusal(int socket, Refusal refusal) {
-  const std::string text = refusal_answer(Refused(refusal));
-  send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -166,7 +160,9 @@ bool RingServer::may_send_memory(const Peer& newcomer) {
   for (const auto& [number, client] : clients_) {
     if (!client->has_taken_memory()) count(client->peer);
   }
-  return all < kMaxUntaken && of_user < kMaxUntakenOfUser && of_process < kMaxUntakenOfProcess;
+  const size_t part = of_process == 0 ? 1 : 2;
+  return all < kMaxUntaken / part && of_user < kMaxUntakenOfUser / part &&
+         of_process < kMaxUntakenOfProcess;
 }
 
 void RingServer::adopt(ClientSocket socket) {
@@ -206,9 +202,17 @@ void RingServer::on_ready(uint64_t tag) {
     char bell[1];
     const ssize_t got = found->second->socket.receive(bell, sizeof bell);
     if (got > 0 || (got < 0 && errno == EINTR)) continue;
-    found->second->hung_up = got == 0 || !would_block();
+    if (got == 0 || !would_block()) hear_hang_up(*found->second);
     return;
   }
+}
+
+// What libgmesp had submitted before is done: it never has more unanswered than can_be_served()
+// takes. Of a client that does otherwise, or goes on, the rest goes with it.
+void RingServer::hear_hang_up(Client& client) {
+  client.hung_up = true;
+  client.commands_left = client::kCommandSlots;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, client.socket.get(), nullptr);
 }
 
 bool RingServer::poll() {
@@ -222,8 +226,6 @@ bool RingServer::poll() {
       ++counts_.thrown_out;
       spdlog::debug("a client of a ring was thrown out: its index cannot be");
     }
-    // What libgmesp had submitted before it hung up is done: it never has more unanswered than
-    // can_be_served() takes. Of a client that does otherwise the rest goes with it.
     if (client.broken() || (client.hung_up && !served)) let_go(entry);
   }
   // Behind all: one client's command is another's event.
@@ -236,7 +238,9 @@ bool RingServer::poll() {
 bool RingServer::serve(uint32_t number, Client& client) {
   mark_overflow(client);
   bool progress = false;
-  for (size_t i = 0; i < kCommandsPerTurn && client.can_be_served(); ++i) {
+  const size_t turn =
+      std::min({kCommandsPerTurn, kCommandsPerRound / clients_.size(), client.commands_left});
+  for (size_t i = 0; i < turn && client.can_be_served(); ++i) {
     std::byte* slot = client.commands.front();
     if (slot == nullptr) break;
     std::memcpy(&command_.head, slot, sizeof command_.head);
@@ -248,6 +252,7 @@ bool RingServer::serve(uint32_t number, Client& client) {
       client::end_of_copy();
     }
     client.commands.pop();
+    --client.commands_left;
     run_command(number, client);
     progress = true;
   }

@@ -32,7 +32,7 @@ struct RingCounts {
   uint64_t refused = 0;      // of them
   uint64_t events_lost = 0;  // no room: the client does not read
   uint64_t overflows = 0;    // marks in their place
-  uint64_t thrown_out = 0;   // clients whose index could not be
+  uint64_t thrown_out = 0;   // clients, for an index that could not be
 };
 
 class RingServer {
@@ -40,11 +40,15 @@ class RingServer {
   static constexpr size_t kMaxRings = 128;
   // Rings whose descriptor the client has not taken out of its socket, also when the ring is gone
   // since: the kernel counts them against our limit on open files, and what is sent stays sent.
-  static constexpr size_t kMaxUntaken = 2 * kMaxRings;
-  static constexpr size_t kMaxUntakenOfUser = kMaxRings;
-  static constexpr size_t kMaxUntakenOfProcess = kMaxRings / 2;
-  // Commands of one client before others get their turn.
+  // libgmesp takes its own at once. The second half of a user's, and of all, is for processes that
+  // have none: no few processes keep others out.
+  static constexpr size_t kMaxUntaken = 4 * kMaxRings;
+  static constexpr size_t kMaxUntakenOfUser = 2 * kMaxRings;
+  static constexpr size_t kMaxUntakenOfProcess = 16;
+  // Commands of one client before others get their turn, and of all before others than rings do.
   static constexpr size_t kCommandsPerTurn = 64;
+  static constexpr size_t kCommandsPerRound = 512;
+  static_assert(kCommandsPerRound >= kMaxRings, "nobody is left out of a round");
   // Tags of our descriptors in `epoll` have this bit.
   static constexpr uint64_t kTagBit = uint64_t{1} << 63;
 
@@ -100,7 +104,8 @@ class RingServer {
     uint64_t lost = 0;   // events since the last mark
     bool taken = false;  // the memory's descriptor
     bool hung_up = false;
-    bool told = false;  // something since the last bell
+    size_t commands_left = SIZE_MAX;  // few when it has hung up: it may publish on all the same
+    bool told = false;                // something since the last bell
   };
 
   struct Untaken {
@@ -115,6 +120,7 @@ class RingServer {
   bool make_room(const Peer& newcomer) ON(control_thread);
   // Hangs up, then gives its memory back: a client that reads zeros finds that it was hung up on.
   void let_go(Clients::iterator entry) ON(control_thread);
+  void hear_hang_up(Client& client);
   bool serve(uint32_t number, Client& client) ON(control_thread);
   void run_command(uint32_t number, Client& client) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);

@@ -10,8 +10,6 @@
 namespace gmesp {
 namespace {
 
-constexpr uint64_t kDefaultPage = 100;
-constexpr uint64_t kMaxPage = 1000;
 // More than one row of a list takes: a page stops so far before a record's end.
 constexpr size_t kRowBytes = 512;
 
@@ -59,13 +57,7 @@ std::string show_answer(const SaEntry& entry, size_t worker, const SaStatus& sta
   JsonWriter json;
   write_sa(json, status.direction, worker, entry);
   json.field("sequence", static_cast<uint32_t>(status.sequence));
-  json.field("packets", status.packets).field("bytes", status.bytes);
-  if (status.idle_ns != std::numeric_limits<uint64_t>::max()) {
-    json.field("idle_ms", status.idle_ns / 1000000);
-  }
-  json.field("replayed", status.replayed).field("icv_failures", status.icv_failures);
-  json.field("selector_mismatches", status.selector_mismatches);
-  if (status.path_mtu != 0) json.field("path_mtu", status.path_mtu);
+  write_traffic(json, status);
   return json.finish();
 }
 
@@ -81,6 +73,16 @@ SaManager::Done done_answer(Direction direction, Spi spi, const char* done, cons
 }
 
 }  // namespace
+
+void write_traffic(JsonWriter& json, const SaStatus& status) {
+  json.field("packets", status.packets).field("bytes", status.bytes);
+  if (status.idle_ns != std::numeric_limits<uint64_t>::max()) {
+    json.field("idle_ms", status.idle_ns / 1000000);
+  }
+  json.field("replayed", status.replayed).field("icv_failures", status.icv_failures);
+  json.field("selector_mismatches", status.selector_mismatches);
+  if (status.path_mtu != 0) json.field("path_mtu", status.path_mtu);
+}
 
 void sa_add(const Request& request, SaManager& sas, const Reply& reply) {
   const NewSa sa = new_sa(request);

@@ -2,9 +2,11 @@
 // The commands on SAs: from a request to SaManager, and from its outcome to the answer.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
+#include "control/json_writer.h"
 #include "control/request.h"
 #include "control/sa_manager.h"
 #include "dataplane/thread_role.h"
@@ -21,5 +23,11 @@ void sa_show(const Request& request, SaManager& sas, const Reply& reply) ON(cont
 void sa_flush(SaManager& sas, const Reply& reply) ON(control_thread);
 std::string sa_list(const Request& request, const SaManager& sas);
 std::string sa_count(const SaManager& sas);
+
+// Rows of a page of any list.
+inline constexpr uint64_t kDefaultPage = 100;
+inline constexpr uint64_t kMaxPage = 1000;
+// What an SA has done, as its worker says it.
+void write_traffic(JsonWriter& json, const SaStatus& status);
 
 }  // namespace gmesp

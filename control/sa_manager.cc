@@ -202,8 +202,10 @@ SaPlace SaManager::find(const SaName& name) const {
   return *place;
 }
 
-// Walks all outbound SAs: the convenience of leaving out dst is for people and small tests.
+// Walks all outbound SAs: the convenience of leaving out dst is for people and small tests. Where
+// there are too many to walk, it does not matter whether another has it.
 SaPlace SaManager::find_by_spi_alone(Spi spi) const {
+  if (outbound_.size() > kScanLimit) throw Refused(Refusal::ambiguous_spi);
   std::optional<SaPlace> found;
   for (std::optional<SaPlace> place = outbound_.next(0); place;
        place = outbound_.next(static_cast<size_t>(*place) + 1)) {

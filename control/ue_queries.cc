@@ -11,8 +11,6 @@
 namespace gmesp {
 namespace {
 
-constexpr uint64_t kDefaultPage = 100;
-constexpr uint64_t kMaxPage = 1000;
 // More than one row of a list takes, an IMPI of control characters (six bytes each) included.
 constexpr size_t kRowBytes = 512 + 6 * kMaxIdentityBytes;
 
@@ -70,13 +68,7 @@ void write_sa(JsonWriter& json, const SaEntry& entry, const SaStatus& status) {
   if (entry.selector.destination_port != Selector::kAnyPort) {
     json.field("dport", entry.selector.destination_port);
   }
-  json.field("packets", status.packets).field("bytes", status.bytes);
-  if (status.idle_ns != std::numeric_limits<uint64_t>::max()) {
-    json.field("idle_ms", status.idle_ns / 1000000);
-  }
-  json.field("replayed", status.replayed).field("icv_failures", status.icv_failures);
-  json.field("selector_mismatches", status.selector_mismatches);
-  if (status.path_mtu != 0) json.field("path_mtu", status.path_mtu);
+  write_traffic(json, status);
   json.end_object();
 }
 

@@ -123,27 +123,85 @@ class ManySasTest : public ServedByHand {
     while (!client.receive(0).empty()) ++count;
     return count;
   }
+  // Of all clients until now.
+  size_t walked() {
+    for (const auto& client : clients_) walked_ += answers(*client);
+    return walked_;
+  }
+  // What the control thread does in a round, for clients that are there.
+  void serve_a_round() {
+    const AssumeRole control(control_thread);
+    epoll_event events[512];
+    const int count = epoll_wait(epoll_.get(), events, 512, 0);
+    for (int i = 0; i < count; ++i) socket_->on_ready(events[i].data.u64, events[i].events);
+    socket_->serve_waiting();
+  }
+
+ private:
+  size_t walked_ = 0;
 };
 
-// Outbound, the SPI alone is looked for among all SAs: 90000 take longer than 32 such commands may.
+// A filter that fits none of them: a page looks at 65536, which takes longer than a round's share
+// divided by 32.
+const std::string kWalk = R"({"command":"sa list","dir":"out","spi":1})";
+
 TEST_F(ManySasTest, AClientThatAsksForMuchGivesOthersTheirTurn) {
   constexpr size_t kRecords = 32;
   ControlClient& client = connect();
   serve();
-  for (size_t i = 0; i < kRecords; ++i) {
-    ASSERT_TRUE(client.send(R"({"command":"sa show","dir":"out","spi":1})"));
-  }
-  epoll_event event;
-  ASSERT_EQ(epoll_wait(epoll_.get(), &event, 1, 0), 1);
-  {
-    const AssumeRole control(control_thread);
-    socket_->on_ready(event.data.u64, event.events);
-  }
+  for (size_t i = 0; i < kRecords; ++i) ASSERT_TRUE(client.send(kWalk));
+  serve_a_round();
   const size_t in_one_turn = answers(client);
   EXPECT_GE(in_one_turn, 1u);
   EXPECT_LT(in_one_turn, kRecords);
   serve();
   EXPECT_EQ(in_one_turn + answers(client), kRecords) << "all in the end";
+}
+
+TEST_F(ManySasTest, AProcessWithManyConnectionsTakesNoMoreOfARound) {
+  constexpr size_t kClients = 200;
+  for (size_t i = 0; i < kClients; ++i) {
+    connect();
+    serve();
+  }
+  for (const auto& client : clients_) ASSERT_TRUE(client->send(kWalk));
+  serve_a_round();
+  size_t in_one_round = 0;
+  for (const auto& client : clients_) in_one_round += answers(*client);
+  EXPECT_GE(in_one_round, 1u);
+  EXPECT_LT(in_one_round, kClients / 4);
+  serve();
+  for (const auto& client : clients_) in_one_round += answers(*client);
+  EXPECT_EQ(in_one_round, kClients) << "all in the end";
+}
+
+TEST_F(ManySasTest, AProcessWithManyConnectionsKeepsNoOtherFromItsTurn) {
+  for (int i = 0; i < 200; ++i) {
+    connect();
+    serve();
+  }
+  for (const auto& client : clients_) {
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(client->send(kWalk));
+  }
+  serve_a_round();
+  const size_t before = walked();
+  const pid_t child = fork();
+  if (child == 0) _exit(ControlClient(path_).ask(kCount).contains("total") ? 0 : 1);
+  int status = -1;
+  for (int round = 0; round < 800 && waitpid(child, &status, WNOHANG) == 0; ++round) {
+    usleep(1000);  // its round has come when it has asked
+    serve_a_round();
+  }
+  EXPECT_EQ(status, 0);
+  EXPECT_LT(walked() - before, 400u) << "of the 800 that wait";
+}
+
+TEST_F(ManySasTest, AreNotAllLookedAtForAnSpiWithoutItsDestination) {
+  ControlClient& client = connect();
+  serve();
+  ASSERT_TRUE(client.send(R"({"command":"sa show","dir":"out","spi":1000})"));
+  serve();
+  EXPECT_NE(client.receive(0).find("ambiguous_spi"), std::string::npos);
 }
 
 }  // namespace

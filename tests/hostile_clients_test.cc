@@ -223,6 +223,27 @@ TEST_F(HostileClientsTest, AnswersOrTurnsAwayEachOfAThousandRings) {
   EXPECT_TRUE(is_served(*connect_ring(), 7)) << "of another process";
 }
 
+// They ask, and leave the answer where it is.
+TEST_F(HostileClientsTest, ProcessesThatTakeNoRingKeepNobodyFromTheirs) {
+  std::vector<std::unique_ptr<Process>> greedy;
+  for (int i = 0; i < 16; ++i) {
+    greedy.push_back(std::make_unique<Process>([this] {
+      std::vector<std::unique_ptr<ControlClient>> clients;
+      for (int asked = 0; asked < 100; ++asked) {
+        clients.push_back(std::make_unique<ControlClient>(path_));
+        clients.back()->send(std::string(client::kRingRequest));
+      }
+      pause();
+      return 0;
+    }));
+  }
+  serve();
+  for (const auto& process : greedy) process->start();
+  for (int i = 0; i < 2000 && ring_counts()["turned_away"] < 100; ++i) usleep(10'000);
+  ASSERT_GE(ring_counts()["turned_away"], 100);
+  EXPECT_TRUE(is_served(*connect_ring(), 7)) << "of another process of that user";
+}
+
 TEST_F(HostileClientsTest, RefusesARecordOfAMegabyte) {
   serve();
   ControlClient client(path_);

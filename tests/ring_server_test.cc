@@ -235,6 +235,22 @@ TEST_F(RingServerTest, DoesWhatWasSubmittedBeforeTheClientHungUp) {
   EXPECT_EQ(server_.rings(), 0u);
 }
 
+TEST_F(RingServerTest, DoesNoMoreThanARingHoldsForAClientThatHasHungUp) {
+  AssumeRole role(control_thread);
+  const auto ring = connect();
+  ring->hang_up();
+  uint32_t put = 0;
+  for (int i = 0; i < 100 && server_.rings() == 1; ++i) {
+    while (ring->put(RecordMaker(client::CommandKind::refresh, put, 1).record)) ++put;
+    round();
+    while (ring->get()) {
+    }
+  }
+  EXPECT_EQ(server_.rings(), 0u);
+  EXPECT_GE(server_.counts().commands, client::kCommandSlots);
+  EXPECT_LE(server_.counts().commands, client::kCommandSlots + RingServer::kCommandsPerTurn);
+}
+
 TEST_F(RingServerTest, HasAnEndOfRings) {
   AssumeRole role(control_thread);
   std::vector<std::unique_ptr<RingClient>> rings;

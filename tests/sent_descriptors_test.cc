@@ -11,6 +11,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,9 +31,19 @@ const std::string kExplain = R"({"command":"drops","explain":true})";
 constexpr int kPassRights = 83;  // SO_PASSRIGHTS
 constexpr int kLingerSeconds = 8;
 constexpr std::chrono::seconds kStalled{4};
+// Both ends of connections that come and go, the attackers, files that are read meanwhile.
+constexpr size_t kFew = 40;
+constexpr int kMany = 60;
 static_assert(kStalled < std::chrono::seconds(kLingerSeconds), "waiting for one is told from none");
 
-enum Result { kServed = 0, kFailed = 1, kNotSent = 2, kStalledOthers = 3, kNotThrownOut = 4 };
+enum Result {
+  kServed = 0,
+  kFailed = 1,
+  kNotSent = 2,
+  kStalledOthers = 3,
+  kNotThrownOut = 4,
+  kHeldDescriptors = 5
+};
 
 // What an older kernel says of an option that it does not know.
 void forget_the_option() {
@@ -126,6 +139,21 @@ Result never_read(ControlClient& client, LingeringConnection& connection) {
   return kServed;
 }
 
+// One behind the other: each is closed, however long it would wait.
+Result many_never_read(ControlClient& client, LingeringConnection&) {
+  sockaddr_un server{};
+  socklen_t bytes = sizeof server;
+  getpeername(client.fd(), reinterpret_cast<sockaddr*>(&server), &bytes);
+  std::vector<std::unique_ptr<LingeringConnection>> connections;
+  for (int i = 0; i < kMany; ++i) {
+    ControlClient next(server.sun_path);
+    connections.push_back(std::make_unique<LingeringConnection>());
+    if (!send_away(next.fd(), kCount, *connections.back())) return kNotSent;
+  }
+  sleep(2);
+  return kServed;
+}
+
 Result beside_a_bell(ControlClient& client, LingeringConnection& connection) {
   client.send(std::string(client::kRingRequest));
   client.receive();
@@ -136,11 +164,18 @@ Result beside_a_bell(ControlClient& client, LingeringConnection& connection) {
 using Attack = Result (*)(ControlClient&, LingeringConnection&);
 
 Result attack(const std::string& path, Attack how) {
-  usleep(300'000);  // the server is there
   LingeringConnection connection;
-  ControlClient client(path);
-  if (!client.connected()) return kFailed;
-  return how(client, connection);
+  for (int i = 0; i < 1000; ++i) {
+    ControlClient client(path);
+    if (client.connected()) return how(client, connection);
+    usleep(10'000);  // until the server is there
+  }
+  return kFailed;
+}
+
+size_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<size_t>(std::distance(begin(all), end(all)));
 }
 
 // Serves beside the attack, and asks as another client all the while.
@@ -150,11 +185,16 @@ Result serve_beside(Attack how, bool refusing) {
   if (attacker == 0) _exit(attack(path, how));
   if (!refusing) forget_the_option();
   steady_clock::duration longest{};
+  size_t most_descriptors = 0;
+  size_t descriptors = 0;
   int status = -1;
   {
     const RunningControl running(path, {.workers = 1, .capacity = 64});
     ControlClient bystander(path);
+    descriptors = open_descriptors();
     const auto ask = [&] {
+      ControlClient passing(path);  // and gone again
+      most_descriptors = std::max(most_descriptors, open_descriptors());
       const auto start = steady_clock::now();
       if (!bystander.ask(kCount).contains("total")) longest = std::chrono::hours(1);
       longest = std::max(longest, steady_clock::now() - start);
@@ -164,6 +204,7 @@ Result serve_beside(Attack how, bool refusing) {
     for (int i = 0; i < 500; ++i) ask();
   }
   if (longest > kStalled) return kStalledOthers;
+  if (most_descriptors > descriptors + kFew) return kHeldDescriptors;
   return WIFEXITED(status) ? static_cast<Result>(WEXITSTATUS(status)) : kFailed;
 }
 
@@ -193,6 +234,10 @@ TEST(SentDescriptors, CostTheirSenderItsPlaceAndNobodyElseTime) {
 
 TEST(SentDescriptors, CostNobodyTimeWhenTheyAreDroppedUnread) {
   EXPECT_EQ(in_a_process(never_read, false), kServed);
+}
+
+TEST(SentDescriptors, OfManyClientsKeepNoOtherDescriptorsOpen) {
+  EXPECT_EQ(in_a_process(many_never_read, false), kServed);
 }
 
 TEST(SentDescriptors, CostTheirSenderItsRing) {

@@ -41,9 +41,10 @@ class ServedByHand : public testing::Test {
   void serve() {
     AssumeRole control(control_thread);
     epoll_event events[8];
-    while (const int count = epoll_wait(epoll_.get(), events, 8, 0)) {
+    int count = 0;
+    while ((count = epoll_wait(epoll_.get(), events, 8, 0)) != 0 || socket_->somebody_waits()) {
       for (int i = 0; i < count; ++i) socket_->on_ready(events[i].data.u64, events[i].events);
-      socket_->serve_answered();
+      socket_->serve_waiting();
     }
     socket_->send_events();
   }
