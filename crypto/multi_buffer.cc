@@ -7,6 +7,7 @@
 #include <intel-ipsec-mb.h>
 
 #include <cstring>
+#include <string_view>
 
 #include "crypto/by_suite.h"
 #include "crypto/expanded_key.h"
@@ -265,6 +266,11 @@ MultiBuffer::~MultiBuffer() = default;
 
 void MultiBuffer::verify_and_decrypt(std::span<EspJob> jobs) {
   run<Direction::in>(manager_.get(), few_sha1_manager_.get(), jobs);
+}
+
+bool MultiBuffer::is_fast(Suite suite) const {
+  return suite_info(suite).encryption != EncryptionAlgorithm::des_ede3_cbc ||
+         std::string_view(instruction_set_name()) == "AVX512";
 }
 
 void MultiBuffer::encrypt_and_sign(std::span<EspJob> jobs) {

@@ -71,6 +71,9 @@ class MultiBuffer {
 
   // "AVX512", "AVX2", "AVX", "SSE": the code path in use.
   const char* instruction_set_name() const { return gmesp::instruction_set_name(*manager_); }
+  // False: a packet takes milliseconds. IPsec-MB 1.3 has DES in lanes for AVX-512 alone, and
+  // without them clears its tracks after every step (perf/README.md).
+  bool is_fast(Suite suite) const;
 
  private:
   InstructionSet instruction_set_;

@@ -70,6 +70,7 @@ class alignas(64) Worker {
   void publish_counters() ON(worker_thread);
 
   const char* instruction_set_name() const { return multi_buffer_.instruction_set_name(); }
+  bool is_fast(Suite suite) const { return multi_buffer_.is_fast(suite); }
 
  private:
   size_t apply_commands(uint64_t now_tsc) ON(worker_thread);

@@ -18,6 +18,7 @@
 #include <sstream>
 #include <string>
 
+#include "crypto/multi_buffer.h"
 #include "tests/gmespd_process.h"
 #include "tests/shell.h"
 
@@ -129,14 +130,16 @@ TEST_F(GmespdTest, EndsWhenItIsTerminatedBeforeItIsReady) {
   }
 }
 
-// Capacity 100: with one SA and with 100, eight suites, two lengths, two directions.
+// Capacity 100: with one SA and with 100, every suite, two lengths, two directions.
 TEST_F(GmespdTest, MeasuresEverySuiteWithUpToTheConfiguredCapacity) {
   const Outcome outcome = shell(kGmespd + " --bench --json --bench-seconds 1 -c " + good_config() +
                                 " 2>" + folder_ + "/words");
   ASSERT_EQ(outcome.status, 0) << outcome.output;
   const auto report = nlohmann::json::parse(outcome.output);
   EXPECT_EQ(report.at("machine").at("workers"), 1);
-  EXPECT_TRUE(report.at("left_out").empty());
+  // 3DES where it would take minutes.
+  EXPECT_EQ(report.at("left_out").size(), MultiBuffer().is_fast(Suite::sha1_des3) ? 0u : 2u);
+  const size_t cases_wanted = 8 * (kSuiteCount - report.at("left_out").size());
   std::set<std::string> cases;
   for (const auto& path : report.at("paths")) {
     std::ostringstream name;
@@ -151,8 +154,8 @@ TEST_F(GmespdTest, MeasuresEverySuiteWithUpToTheConfiguredCapacity) {
                 path.at("crypto_cycles").get<double>() / path.at("path_cycles").get<double>(),
                 0.01);
   }
-  EXPECT_EQ(cases.size(), 64u);
-  EXPECT_EQ(report.at("paths").size(), 64u);
+  EXPECT_EQ(cases.size(), cases_wanted);
+  EXPECT_EQ(report.at("paths").size(), cases_wanted);
 }
 
 TEST_F(GmespdTest, ABenchThatIsCutShortFails) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "control/json_writer.h"
+#include "crypto/multi_buffer.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/index_table.h"
 #include "dataplane/security_association.h"
@@ -251,8 +252,14 @@ void run_bench(const Config& config, const BenchOptions& options) {
   if (!eal.notice().empty()) std::fprintf(stderr, "gmespd: %s\n", eal.notice().c_str());
   if (!options.json) print_head(config, eal);
   Report report;
+  const MultiBuffer multi_buffer;
   for (size_t i = 0; i < kSuiteCount; ++i) {
     const Suite suite = kSuites[i].suite;
+    if (!multi_buffer.is_fast(suite)) {
+      report.left_out.push_back(suite_name(suite) +
+                                ": takes milliseconds a packet without AVX-512");
+      continue;
+    }
     const auto now = Clock::now();
     const auto suite_end = now + (end - now) / static_cast<int>(kSuiteCount - i);
     SuiteBench bench(config, suite, fitting_counts(config, suite, report), suite_end);

@@ -2,7 +2,9 @@
 #include "tools/engine.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "control/registration/negotiation.h"
 #include "dataplane/dpdk/device_string.h"
 #include "dataplane/numa.h"
 #include "dataplane/packet_pool.h"
@@ -154,6 +156,12 @@ EngineInfo Engine::describe() const {
   }
   if (!eal_.notice().empty()) info.notices.push_back(eal_.notice());
   for (const std::string& notice : numa_notices(info)) info.notices.push_back(notice);
+  const std::vector<Suite> offered = in_order(config_.ims.negotiation);
+  if (!std::ranges::all_of(offered, [&](Suite s) { return workers_.front()->is_fast(s); })) {
+    info.notices.emplace_back(
+        "this CPU has no AVX-512: 3DES takes milliseconds a packet, and a worker's other UEs wait. "
+        "Leave des-ede3-cbc out of [ims] combinations");
+  }
   return info;
 }
 
