@@ -28,7 +28,7 @@ std::string rings(const Json& json) {
 
 std::string words(const Json& list) {
   std::string out = "reasons:";
-  for (const Json& word : list.GetArray()) out += " " + text(word);
+  for (const Json& word : list.GetArray()) out.append(" ").append(text(word));
   return out;
 }
 

@@ -105,7 +105,8 @@ std::string table_of(const Json& array, std::initializer_list<const char*> colum
 }
 
 std::string more_after(const Json& json) {
-  return json.HasMember("after") ? "more: after " + text(json, "after") + "\n" : "";
+  if (!json.HasMember("after")) return "";
+  return std::string("more: after ").append(text(json, "after")).append("\n");
 }
 
 std::string facts(const Json& json) {
