@@ -8,14 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 #include <string>
 #include <utility>
 
 #include "control/file_descriptor.h"
+#include "tests/process_status.h"
 #include "tests/shell.h"
 
 namespace gmesp {
@@ -108,16 +106,5 @@ class Gmespd {
 };
 
 inline constexpr const char* kNoCapability = "0000000000000000";
-
-// The value of a line of /proc/PID/status, without the blanks.
-inline std::string status_value(const std::filesystem::path& file, const std::string& key) {
-  std::ifstream status(file);
-  for (std::string line; std::getline(status, line);) {
-    std::istringstream words(line);
-    std::string name, value;
-    if (words >> name >> value && name == key + ":") return value;
-  }
-  return "";
-}
 
 }  // namespace gmesp

@@ -20,6 +20,7 @@
 #include "control/client/records.h"
 #include "control/client_socket.h"
 #include "tests/control_client.h"
+#include "tests/process_status.h"
 
 namespace gmesp {
 namespace {
@@ -82,6 +83,17 @@ class LingeringConnection {
   FileDescriptor other_end;
 };
 
+// All its threads have stopped when it returns: one that still ran could drop what is sent now, and
+// leave the sender with the last end of the connection.
+void stop(pid_t process) {
+  kill(process, SIGSTOP);
+  for (const auto& thread :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+    const auto state = [&] { return status_value(thread.path() / "status", "State"); };
+    for (std::string now = state(); now != "T" && !now.empty(); now = state()) usleep(100);
+  }
+}
+
 // From now on nobody but the receiver has it: the server, our parent, stands still until then.
 // False: the kernel would not.
 bool send_away(int socket, const std::string& record, LingeringConnection& connection) {
@@ -98,7 +110,7 @@ bool send_away(int socket, const std::string& record, LingeringConnection& conne
   rights->cmsg_type = SCM_RIGHTS;
   rights->cmsg_len = CMSG_LEN(sizeof descriptor);
   std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
-  kill(getppid(), SIGSTOP);
+  stop(getppid());
   const bool sent = sendmsg(socket, &message, MSG_NOSIGNAL) >= 0;
   if (sent) connection.ours = FileDescriptor();
   kill(getppid(), SIGCONT);
