@@ -195,11 +195,11 @@ class PathLab {
     return {config_, keys_, multi_buffer_, cleartext_, spd, steerer_, pools, drops_, 42};
   }
 
+  const PathConfig config_;
   Drops drops_{counters};
   Steerer steerer_{0, steering_, mesh_, drops_, config_.tsc_hz};
   RateLimits limits_{kTscHz, 1, 0x243f6a8885a308d3};
   Cleartext cleartext_{policy_, ports, spd, steerer_, limits_, counters};
-  const PathConfig config_;
   Inbound inbound_;
   Outbound outbound_;
 };

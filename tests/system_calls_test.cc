@@ -115,8 +115,8 @@ long ask_for_an_interface() {
   const int fd = socket(AF_NETLINK, SOCK_RAW, 0);
   ifreq request{};
   std::strcpy(request.ifr_name, "gmesp-none");
-  for (const unsigned long what : {SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFHWADDR, SIOCETHTOOL}) {
-    if (ioctl(fd, what, &request) == 0 || errno == EPERM) return -1;
+  for (const int what : {SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFHWADDR, SIOCETHTOOL}) {
+    if (ioctl(fd, static_cast<unsigned long>(what), &request) == 0 || errno == EPERM) return -1;
   }
   return close(fd);
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <initializer_list>
 #include <vector>
 
 namespace gmesp {
@@ -20,16 +21,20 @@ std::vector<uint64_t> in_order(Turns& turns) {
 
 TEST(Turns, OfOneProcessComeAsTheyWereAskedFor) {
   Turns turns;
-  for (const uint64_t connection : {3, 1, 2}) turns.wait(connection, kPeer);
+  for (const uint64_t connection : std::initializer_list<uint64_t>{3, 1, 2})
+    turns.wait(connection, kPeer);
   EXPECT_EQ(in_order(turns), (std::vector<uint64_t>{3, 1, 2}));
   EXPECT_TRUE(turns.empty());
 }
 
 TEST(Turns, AreSharedByUsersThenByProcesses) {
   Turns turns;
-  for (const uint64_t connection : {1, 2, 3, 4}) turns.wait(connection, kPeer);
-  for (const uint64_t connection : {11, 12}) turns.wait(connection, kSameUser);
-  for (const uint64_t connection : {21, 22, 23}) turns.wait(connection, kOtherUser);
+  for (const uint64_t connection : std::initializer_list<uint64_t>{1, 2, 3, 4})
+    turns.wait(connection, kPeer);
+  for (const uint64_t connection : std::initializer_list<uint64_t>{11, 12})
+    turns.wait(connection, kSameUser);
+  for (const uint64_t connection : std::initializer_list<uint64_t>{21, 22, 23})
+    turns.wait(connection, kOtherUser);
   EXPECT_EQ(in_order(turns), (std::vector<uint64_t>{1, 21, 11, 22, 2, 23, 12, 3, 4}));
 }
 
@@ -47,7 +52,8 @@ TEST(Turns, AreNotWonByComingBack) {
 
 TEST(Turns, AreNotTakenByThoseThatHaveLeft) {
   Turns turns;
-  for (const uint64_t connection : {1, 2, 3}) turns.wait(connection, kPeer);
+  for (const uint64_t connection : std::initializer_list<uint64_t>{1, 2, 3})
+    turns.wait(connection, kPeer);
   turns.leave(1);
   turns.leave(9);
   EXPECT_EQ(in_order(turns), (std::vector<uint64_t>{2, 3}));
