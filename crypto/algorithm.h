@@ -61,6 +61,14 @@ inline constexpr std::array<SuiteInfo, kSuiteCount> kSuites{{
      16, 0, 4, 8, 16, 4},
 }};
 
+constexpr bool alignments_are_powers_of_two() {
+  for (const SuiteInfo& info : kSuites) {
+    if (!std::has_single_bit(info.alignment_bytes)) return false;
+  }
+  return true;
+}
+static_assert(alignments_are_powers_of_two(), "what fills a block is a mask: no division a packet");
+
 constexpr const SuiteInfo& suite_info(Suite suite) { return kSuites[static_cast<size_t>(suite)]; }
 
 // The suite of a pair, or nothing when the pair is not permitted: null with null (RFC 4303 3.2),
