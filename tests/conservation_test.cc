@@ -5,6 +5,7 @@
 #include <random>
 
 #include "tests/resident_memory.h"
+#include "tests/sanitizers.h"
 #include "tests/worker_lab.h"
 
 namespace gmesp {
@@ -153,7 +154,9 @@ TEST_P(Conservation, EveryByteStringIsForwardedOrCountedOnce) {
   }
   lab.settle();
   lab.expect_conserved();
-  EXPECT_LT(resident_bytes(), resident_before + (size_t{4} << 20)) << "memory grows with packets";
+  if (!kAddressSanitizer) {  // which keeps what is freed
+    EXPECT_LT(resident_bytes(), resident_before + (size_t{4} << 20)) << "memory grows with packets";
+  }
   const Counters sum = lab.sum();
   EXPECT_EQ(sum.access.rx_packets + sum.host.rx_packets, frames);
   EXPECT_GT(sum.protected_in, frames / 100) << "traffic gets to the end of the path";

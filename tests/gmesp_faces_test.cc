@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/client_lab.h"
+#include "tests/sanitizers.h"
 #include "tests/shell.h"
 
 namespace gmesp {
@@ -16,13 +17,8 @@ namespace {
 class GmespFacesTest : public GmespClientTest {};
 
 // A program without the sanitizer's own start cannot load a library that was built with one.
-bool library_fits_other_programs() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return false;
-#else
-  return true;
-#endif
-}
+#define SKIP_IF_BUILT_WITH_A_SANITIZER() \
+  if (kSanitizer) GTEST_SKIP() << "built with a sanitizer"
 
 std::string block_of_readme(const std::string& language) {
   std::ifstream readme(GMESP_CLIENT_FOLDER "/README.md");
@@ -34,7 +30,7 @@ std::string block_of_readme(const std::string& language) {
 }
 
 TEST_F(GmespFacesTest, RunsTheExampleInC) {
-  if (!library_fits_other_programs()) GTEST_SKIP() << "built with a sanitizer";
+  SKIP_IF_BUILT_WITH_A_SANITIZER();
   const std::string source = socket_path("example.c"), program = socket_path("example");
   std::ofstream(source) << block_of_readme("c");
   const Outcome built =
@@ -51,7 +47,7 @@ TEST_F(GmespFacesTest, RunsTheExampleInC) {
 
 // Nothing of ours but the installed headers, and an older standard.
 TEST_F(GmespFacesTest, HasACppFaceThatFits) {
-  if (!library_fits_other_programs()) GTEST_SKIP() << "built with a sanitizer";
+  SKIP_IF_BUILT_WITH_A_SANITIZER();
   const std::string source = socket_path("face.cc"), program = socket_path("face");
   std::ofstream(source) << R"(
 #include <gmesp.hpp>
@@ -100,7 +96,7 @@ int main(int, char** argv) {
 }
 
 TEST_F(GmespFacesTest, RunsTheExampleInPython) {
-  if (!library_fits_other_programs()) GTEST_SKIP() << "built with a sanitizer";
+  SKIP_IF_BUILT_WITH_A_SANITIZER();
   const std::string source = socket_path("example.py");
   std::ofstream(source) << block_of_readme("python");
   const Outcome ran = shell("GMESP_LIBRARY=" GMESP_CLIENT_LIBRARY
@@ -115,7 +111,7 @@ TEST_F(GmespFacesTest, RunsTheExampleInPython) {
 
 // The structs of gmesp.py are those of gmesp.h, and every function that it calls is there.
 TEST_F(GmespFacesTest, HasAPythonFaceThatFits) {
-  if (!library_fits_other_programs()) GTEST_SKIP() << "built with a sanitizer";
+  SKIP_IF_BUILT_WITH_A_SANITIZER();
   const std::string source = socket_path("face.py");
   std::ofstream(source) << R"(
 import ctypes, sys, gmesp

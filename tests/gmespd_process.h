@@ -14,6 +14,7 @@
 
 #include "control/file_descriptor.h"
 #include "tests/process_status.h"
+#include "tests/sanitizers.h"
 #include "tests/shell.h"
 
 namespace gmesp {
@@ -22,11 +23,8 @@ inline const std::string kGmespd = GMESP_GMESPD;
 
 // ThreadSanitizer has a thread of its own that blocks every signal and keeps its capabilities:
 // gmespd rightly refuses to serve beside it.
-#ifdef __SANITIZE_THREAD__
-#define SKIP_IF_IT_CANNOT_START() GTEST_SKIP() << "ThreadSanitizer's own thread keeps capabilities"
-#else
-#define SKIP_IF_IT_CANNOT_START() static_cast<void>(0)
-#endif
+#define SKIP_IF_IT_CANNOT_START() \
+  if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer's own thread keeps capabilities"
 
 // A gmespd on its way or running, with both its streams.
 class Gmespd {

@@ -14,17 +14,12 @@
 #include "control/client/gmesp.h"
 #include "tests/gmespd_process.h"
 #include "tests/kept_memory.h"
+#include "tests/sanitizers.h"
 #include "tests/shell.h"
 #include "tests/socket_client.h"
 
 namespace gmesp {
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kMemoryIsOurs = false;  // the sanitizer makes mlockall() do nothing
-#else
-constexpr bool kMemoryIsOurs = true;
-#endif
 
 class GmespdRightsTest : public testing::Test {
  protected:
@@ -237,7 +232,7 @@ TEST_F(GmespdRightsTest, KeepsItsMemoryToItself) {
   const std::string said = gmespd.wait_for("ready, role");
   ASSERT_NE(said.find("ready, role"), std::string::npos) << said;
   expect_memory_kept(gmespd.pid());
-  if (!kMemoryIsOurs) return;
+  if (kAddressSanitizer) return;  // it makes mlockall() do nothing
   const nlohmann::json told = status();
   if (told.value("memory_locked", false)) {
     EXPECT_EQ(unlocked_memory(gmespd.pid()), "");

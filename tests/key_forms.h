@@ -12,15 +12,13 @@
 
 #include "crypto/expanded_key.h"
 #include "tests/process_memory.h"
+#include "tests/sanitizers.h"
 
 namespace gmesp {
 
 // A sanitizer keeps what is freed, and lays out stacks in its own way.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SKIP_IF_MEMORY_IS_NOT_OURS() GTEST_SKIP() << "a sanitizer has its own ways with memory"
-#else
-#define SKIP_IF_MEMORY_IS_NOT_OURS() static_cast<void>(0)
-#endif
+#define SKIP_IF_MEMORY_IS_NOT_OURS() \
+  if (kSanitizer) GTEST_SKIP() << "a sanitizer has its own ways with memory"
 
 using Bytes = std::vector<uint8_t>;
 

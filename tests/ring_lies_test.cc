@@ -13,6 +13,7 @@
 
 #include "control/ring_server.h"
 #include "tests/ring_lab.h"
+#include "tests/sanitizers.h"
 
 namespace gmesp {
 namespace {
@@ -128,9 +129,7 @@ TEST_F(RingLiesTest, RefusesRecordsThatCannotBe) {
 
 // The record is read once, and judged as it was then: whatever the client writes meanwhile.
 TEST_F(RingLiesTest, OutlivesRecordsThatChangeWhileTheyAreRead) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "a race is what this is about, on the client's side";
-#endif
+  if (kThreadSanitizer) GTEST_SKIP() << "a race is what this is about, on the client's side";
   AssumeRole role(control_thread);
   const auto ring = connect();
   std::atomic<bool> done = false;

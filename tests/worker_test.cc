@@ -2,6 +2,7 @@
 // One worker: commands, acknowledgements and events between its bursts (DESIGN 2, 4).
 #include "tests/fragments.h"
 #include "tests/resident_memory.h"
+#include "tests/sanitizers.h"
 #include "tests/worker_lab.h"
 
 namespace gmesp {
@@ -192,9 +193,7 @@ TEST(Worker, TakesSoManyCommandsAPollInTheirOrder) {
 
 // No install and no packet waits for a page, or for a rehash: capacity is configuration.
 TEST(Worker, HasTheMemoryOfItsWholeCapacityAfterPrepare) {
-#if defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "ThreadSanitizer's own memory grows with every page touched";
-#endif
+  if (kThreadSanitizer) GTEST_SKIP() << "its own memory grows with every page touched";
   const AssumeRole role(worker_thread);
   constexpr size_t kCapacity = 200'000;
   constexpr size_t kTableBytes = 2 * kCapacity * (sizeof(InboundSa) + sizeof(SaRecord));
