@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/esp.h"
 
-#include <immintrin.h>
+#include <smmintrin.h>
 
 #include <array>
 #include <cstring>

@@ -6,7 +6,7 @@
 // so a look-up knows where to stop and a delete leaves no tombstone.
 #pragma once
 
-#include <immintrin.h>
+#include <emmintrin.h>
 
 #include <bit>
 #include <cstddef>
