@@ -89,9 +89,9 @@ bool SaManager::send_unsent(size_t worker) {
     sent = true;
   }
   while (!unsent.flushed.empty()) {
-    const Handle handle = unsent.flushed.back();
-    const Direction direction = direction_of(handle);
-    const SaIndex index = inventory(direction).index(place_of(handle));
+    const SaHandle sa = unsent.flushed.back();
+    const Direction direction = direction_of(sa);
+    const SaIndex index = inventory(direction).index(place_of(sa));
     if (!proxies_[worker].send(DeleteSa{direction, index})) break;
     unsent.flushed.pop_back();
     sent = true;
@@ -142,7 +142,7 @@ void SaManager::on_deleted(Direction direction, SaPlace place) {
 void SaManager::on_status(const SaStatus& event, size_t worker) {
   SaInventory& inventory = this->inventory(event.direction);
   const SaPlace place = inventory.place(worker, event.index);
-  const auto query = queries_.find(handle(event.direction, place));
+  const auto query = queries_.find(sa_handle(event.direction, place));
   const StatusDone done = std::move(query->second);
   queries_.erase(query);
   done(inventory[place], worker, event);
@@ -180,9 +180,9 @@ void SaManager::forget(Direction direction, SaPlace place) {
 }
 
 void SaManager::tell(Direction direction, SaPlace place, SetIndex owner, SaNews news) {
-  const Handle handle = this->handle(direction, place);
-  if (owner != kNoOwner) return on_set_news_(owner, SaHandle{handle}, news);
-  const auto waiting = waiting_.find(handle);
+  const SaHandle sa = sa_handle(direction, place);
+  if (owner != kNoOwner) return on_set_news_(owner, sa, news);
+  const auto waiting = waiting_.find(sa);
   const Done done = std::move(waiting->second);
   waiting_.erase(waiting);
   done(news == SaNews::rejected ? std::optional(Refusal::rejected_by_worker) : std::nullopt);

@@ -109,8 +109,8 @@ void sa_flush(SaManager& sas, const Reply& reply) {
 std::string sa_list(const Request& request, const SaManager& sas) {
   const SaFilter filter = sa_filter(request);
   const uint64_t limit = request.number("limit", 1, kMaxPage).value_or(kDefaultPage);
-  const uint64_t after =
-      request.number("after", 0, std::numeric_limits<uint64_t>::max()).value_or(0);
+  const SaHandle after{
+      request.number("after", 0, std::numeric_limits<uint64_t>::max()).value_or(0)};
   JsonWriter json;
   json.start_array("sas");
   uint64_t rows = 0;
@@ -124,7 +124,7 @@ std::string sa_list(const Request& request, const SaManager& sas) {
         return true;
       });
   json.end_array();
-  if (next) json.field("after", to_hex(*next));
+  if (next) json.field("after", to_hex(static_cast<uint64_t>(*next)));
   return json.finish();
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/sa_inventory.h"
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <new>
@@ -14,10 +13,16 @@ namespace {
 // Whole cache lines: the windows of two SAs may belong to two workers.
 constexpr std::align_val_t kLine{64};
 
+constexpr size_t kPlacesPerWord = 64;
+
 uint64_t* new_window_words(uint16_t window) {
   const size_t words = ReplayWindow::outside_words(window);
   if (words == 0) return nullptr;
   return static_cast<uint64_t*>(::operator new(words * sizeof(uint64_t), kLine));
+}
+
+uint64_t bit_of(SaPlace place) {
+  return uint64_t{1} << static_cast<size_t>(place) % kPlacesPerWord;
 }
 
 void delete_window_words(uint64_t* words) { ::operator delete(words, kLine); }
@@ -28,6 +33,7 @@ SaInventory::SaInventory(Direction direction, size_t workers, size_t capacity)
     : direction_(direction),
       hash_key_(random_hash_key()),
       capacity_(capacity),
+      taken_((workers * capacity + kPlacesPerWord - 1) / kPlacesPerWord),
       entries_(workers * capacity),
       by_identity_(workers * capacity),
       places_(workers) {
@@ -59,6 +65,7 @@ std::optional<SaPlace> SaInventory::insert(size_t worker, const SaEntry& entry) 
   (*this)[place].window_words = new_window_words(entry.window);
   by_identity_.insert(key(entry.spi, entry.selector.destination),
                       SaIndex{static_cast<uint32_t>(place)});
+  taken_[static_cast<size_t>(place) / kPlacesPerWord] |= bit_of(place);
   ++size_;
   return place;
 }
@@ -70,6 +77,7 @@ void SaInventory::erase(SaPlace place) {
   delete_window_words(entry.window_words);
   entry = SaEntry{};
   places_[worker(place)].free.push_back(index(place));
+  taken_[static_cast<size_t>(place) / kPlacesPerWord] &= ~bit_of(place);
   --size_;
 }
 
@@ -83,11 +91,13 @@ std::optional<SaPlace> SaInventory::find(Spi spi, const Address& destination) co
 }
 
 std::optional<SaPlace> SaInventory::next(size_t from) const {
-  for (size_t worker = from / capacity_; worker < places_.size(); ++worker) {
-    const size_t end = worker * capacity_ + places_[worker].ever_used;
-    for (size_t i = std::max(from, worker * capacity_); i < end; ++i) {
-      if (entries_[i].state != SaState::none) return SaPlace{static_cast<uint32_t>(i)};
-    }
+  size_t word = from / kPlacesPerWord;
+  uint64_t before = (uint64_t{1} << from % kPlacesPerWord) - 1;
+  for (; word < taken_.size(); ++word, before = 0) {
+    const uint64_t bits = taken_[word] & ~before;
+    if (bits == 0) continue;
+    const auto bit = static_cast<size_t>(std::countr_zero(bits));
+    return SaPlace{static_cast<uint32_t>(word * kPlacesPerWord + bit)};
   }
   return std::nullopt;
 }

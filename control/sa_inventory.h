@@ -75,7 +75,8 @@ class SaInventory {
 
   // destination counts for outbound SAs only.
   std::optional<SaPlace> find(Spi spi, const Address& destination) const;
-  // The first taken place at or behind this one.
+  // The first taken place at or behind this one. Free ones cost next to nothing: whoever lists may
+  // do so behind a million SAs that have gone.
   std::optional<SaPlace> next(size_t from) const;
   // Of IndexTable. Walks it.
   size_t passed() const { return by_identity_.passed(); }
@@ -91,6 +92,7 @@ class SaInventory {
   SipHashKey hash_key_;
   size_t capacity_;
   size_t size_ = 0;
+  std::vector<uint64_t> taken_;  // a bit for each place
   LargeArray<SaEntry> entries_;
   IndexTable by_identity_;
   std::vector<Places> places_;

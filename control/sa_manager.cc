@@ -47,7 +47,7 @@ void SaManager::add(const NewSa& sa, Done done) {
     inventory.erase(place);
     throw;
   }
-  waiting_.emplace(handle(sa.direction, place), std::move(done));
+  waiting_.emplace(sa_handle(sa.direction, place), std::move(done));
   install(sa.direction, place, {.sequence = sa.sequence, .alternate = {}});
 }
 
@@ -114,20 +114,19 @@ void SaManager::remove(const SaName& name, Done done) {
   SaInventory& inventory = this->inventory(name.direction);
   if (inventory[place].owner != kNoOwner) throw Refused(Refusal::sa_of_set);
   set_state(name.direction, inventory[place], SaState::deleting);
-  waiting_.emplace(handle(name.direction, place), std::move(done));
+  waiting_.emplace(sa_handle(name.direction, place), std::move(done));
   submit(inventory.worker(place), DeleteSa{name.direction, inventory.index(place)});
 }
 
 void SaManager::query(const SaName& name, StatusDone done) {
-  query(SaHandle{handle(name.direction, find_live(name))}, std::move(done));
+  query(sa_handle(name.direction, find_live(name)), std::move(done));
 }
 
 void SaManager::query(SaHandle sa, StatusDone done) {
-  const auto handle = static_cast<Handle>(sa);
-  queries_.emplace(handle, std::move(done));
-  const SaInventory& inventory = this->inventory(direction_of(handle));
-  const SaPlace place = place_of(handle);
-  submit(inventory.worker(place), QuerySa{direction_of(handle), inventory.index(place)});
+  queries_.emplace(sa, std::move(done));
+  const SaInventory& inventory = this->inventory(direction_of(sa));
+  const SaPlace place = place_of(sa);
+  submit(inventory.worker(place), QuerySa{direction_of(sa), inventory.index(place)});
 }
 
 void SaManager::flush(FlushDone done) {
@@ -140,7 +139,7 @@ void SaManager::flush(FlushDone done) {
       if (entry.state != SaState::live || entry.owner != kNoOwner) continue;
       set_state(direction, entry, SaState::deleting);
       entry.flushed = true;
-      unsent_[inventory.worker(*place)].flushed.push_back(handle(direction, *place));
+      unsent_[inventory.worker(*place)].flushed.push_back(sa_handle(direction, *place));
       ++deleted;
     }
   }
@@ -148,8 +147,8 @@ void SaManager::flush(FlushDone done) {
   flushes_.emplace_back([done = std::move(done), deleted] { done(deleted); });
 }
 
-std::optional<ListCursor> SaManager::list(const SaFilter& filter, ListCursor from,
-                                          const Visitor& visit) const {
+std::optional<SaHandle> SaManager::list(const SaFilter& filter, SaHandle from,
+                                        const Visitor& visit) const {
   size_t scanned = 0;
   for (const Direction direction : {Direction::in, Direction::out}) {
     if (filter.direction && *filter.direction != direction) continue;
@@ -158,10 +157,10 @@ std::optional<ListCursor> SaManager::list(const SaFilter& filter, ListCursor fro
     size_t at = direction == direction_of(from) ? static_cast<size_t>(place_of(from)) : 0;
     for (std::optional<SaPlace> place = inventory.next(at); place; place = inventory.next(at)) {
       at = static_cast<size_t>(*place) + 1;
-      if (++scanned > kScanLimit) return handle(direction, *place);
+      if (++scanned > kScanLimit) return sa_handle(direction, *place);
       const SaEntry& entry = inventory[*place];
       if (!passes(filter, direction, entry)) continue;
-      if (!visit(direction, inventory.worker(*place), entry)) return handle(direction, *place);
+      if (!visit(direction, inventory.worker(*place), entry)) return sa_handle(direction, *place);
     }
   }
   return std::nullopt;

@@ -57,12 +57,16 @@ struct SaFilter {
   std::optional<Spi> spi;
 };
 
-// Where a list goes on: direction above bit 32, place below. Opaque to clients.
-using ListCursor = uint64_t;
-
-// Names one SA of either direction as long as it lives: direction above bit 32, place below.
+// Names one SA of either direction as long as it lives, and where a list goes on: direction above
+// bit 32, place below. Opaque to clients.
 enum class SaHandle : uint64_t {};
-constexpr bool is_inbound(SaHandle sa) { return static_cast<uint64_t>(sa) >> 32 == 0; }
+constexpr SaHandle sa_handle(Direction direction, SaPlace place) {
+  return SaHandle{static_cast<uint64_t>(direction) << 32 | static_cast<uint32_t>(place)};
+}
+constexpr Direction direction_of(SaHandle sa) {
+  return static_cast<Direction>(static_cast<uint64_t>(sa) >> 32);
+}
+constexpr SaPlace place_of(SaHandle sa) { return SaPlace{static_cast<uint32_t>(sa)}; }
 
 struct SaOfSet {
   Direction direction{};
@@ -137,11 +141,10 @@ class SaManager {
   // use of it.
   void use_policy(const Policy& policy, std::function<void()> done) ON(control_thread);
 
-  // Rows in the order of their places, from the cursor on. Looks at kScanLimit SAs at most, so that
+  // Rows in the order of their places, from this one on. Looks at kScanLimit SAs at most, so that
   // a filter that fits few of a million costs nobody else anything. Nothing: that was all.
   static constexpr size_t kScanLimit = 65536;
-  std::optional<ListCursor> list(const SaFilter& filter, ListCursor from,
-                                 const Visitor& visit) const;
+  std::optional<SaHandle> list(const SaFilter& filter, SaHandle from, const Visitor& visit) const;
 
   // To every worker. done: all have answered.
   void set_audit(const AuditSetting& setting, std::function<void()> done) ON(control_thread);
@@ -167,10 +170,9 @@ class SaManager {
   size_t with_unprotected_port() const { return with_unprotected_port_; }
 
  private:
-  using Handle = ListCursor;  // names one SA of either direction
-  struct Unsent {             // of one worker
+  struct Unsent {  // of one worker
     std::deque<SaCommand> commands;
-    std::vector<Handle> flushed;
+    std::vector<SaHandle> flushed;
   };
 
   SaInventory& inventory(Direction direction) {
@@ -185,11 +187,6 @@ class SaManager {
     AlternatePorts alternate;
     bool standby = false;
   };
-  static Handle handle(Direction direction, SaPlace place) {
-    return static_cast<Handle>(direction) << 32 | static_cast<uint32_t>(place);
-  }
-  static Direction direction_of(Handle handle) { return static_cast<Direction>(handle >> 32); }
-  static SaPlace place_of(Handle handle) { return SaPlace{static_cast<uint32_t>(handle)}; }
   SaPlace find(const SaName& name) const;
   SaPlace find_by_spi_alone(Spi spi) const;
   SaPlace find_live(const SaName& name) const;
@@ -235,8 +232,8 @@ class SaManager {
   std::vector<Unsent> unsent_;
   SaInventory inbound_;
   SaInventory outbound_;
-  std::unordered_map<Handle, Done> waiting_;  // for Installed, Rejected or Deleted
-  std::unordered_multimap<Handle, StatusDone> queries_;
+  std::unordered_map<SaHandle, Done> waiting_;  // for Installed, Rejected or Deleted
+  std::unordered_multimap<SaHandle, StatusDone> queries_;
   std::vector<std::function<void()>> flushes_;
   size_t flush_left_ = 0;
   std::array<std::array<size_t, 4>, 2> counts_{};  // by direction and state

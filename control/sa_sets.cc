@@ -21,21 +21,18 @@ SetKeys SaManager::install_set(std::span<const SaOfSet> sas, Suite suite, const 
       entry.owner = owner;
       if (sa.direction == Direction::in) entry.window = limits_.window;
       const SaPlace place = take_place(sa.direction, entry);
-      handles[taken++] = SaHandle{handle(sa.direction, place)};
+      handles[taken++] = sa_handle(sa.direction, place);
     }
     slots.in = store_set_key(sas, suite, Direction::in, keys);
     slots.out = store_set_key(sas, suite, Direction::out, keys);
   } catch (...) {
     release_keys(slots);
-    while (taken-- > 0) {
-      const auto handle = static_cast<Handle>(handles[taken]);
-      inventory(direction_of(handle)).erase(place_of(handle));
-    }
+    while (taken-- > 0) inventory(direction_of(handles[taken])).erase(place_of(handles[taken]));
     throw;
   }
   for (size_t i = 0; i < sas.size(); ++i) {
     const Direction direction = sas[i].direction;
-    const SaPlace place = place_of(static_cast<Handle>(handles[i]));
+    const SaPlace place = place_of(handles[i]);
     inventory(direction)[place].key = direction == Direction::in ? slots.in : slots.out;
     install(direction, place, {.alternate = sas[i].alternate, .standby = true});
   }
@@ -71,18 +68,16 @@ void SaManager::release_keys(const SetKeys& keys) {
 }
 
 void SaManager::promote(SaHandle sa) {
-  const auto handle = static_cast<Handle>(sa);
-  const SaInventory& inventory = this->inventory(direction_of(handle));
-  const SaPlace place = place_of(handle);
-  submit(inventory.worker(place), PromoteSa{direction_of(handle), inventory.index(place)});
+  const SaInventory& inventory = this->inventory(direction_of(sa));
+  const SaPlace place = place_of(sa);
+  submit(inventory.worker(place), PromoteSa{direction_of(sa), inventory.index(place)});
 }
 
 void SaManager::remove_sa(SaHandle sa) {
-  const auto handle = static_cast<Handle>(sa);
-  SaInventory& inventory = this->inventory(direction_of(handle));
-  const SaPlace place = place_of(handle);
-  set_state(direction_of(handle), inventory[place], SaState::deleting);
-  submit(inventory.worker(place), DeleteSa{direction_of(handle), inventory.index(place)});
+  SaInventory& inventory = this->inventory(direction_of(sa));
+  const SaPlace place = place_of(sa);
+  set_state(direction_of(sa), inventory[place], SaState::deleting);
+  submit(inventory.worker(place), DeleteSa{direction_of(sa), inventory.index(place)});
 }
 
 size_t SaManager::room_for(const Selector& selector) const {

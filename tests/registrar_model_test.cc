@@ -112,7 +112,7 @@ class ModelRun {
                 }) <= int{kMaxSets});
     }
     std::set<Spi> spis;
-    lab_.pcscf.sas.list({Direction::in, {}, {}}, 0, [&](Direction, size_t, const SaEntry& sa) {
+    lab_.pcscf.sas.list({Direction::in, {}, {}}, {}, [&](Direction, size_t, const SaEntry& sa) {
       RC_ASSERT(spis.insert(sa.spi).second);
       return true;
     });

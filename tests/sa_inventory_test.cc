@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <random>
+#include <set>
 #include <vector>
 
 namespace gmesp {
@@ -63,6 +66,33 @@ TEST(SaInventory, KnowsHowManyPlacesOfAWorkerAreFree) {
   EXPECT_EQ(inventory.free_places(1), 3u);
   inventory.erase(*first);
   EXPECT_EQ(inventory.free_places(0), 2u);
+}
+
+// What list and flush walk by, over the borders of words and workers, with holes.
+TEST(SaInventory, NextGoesThroughTheTakenPlacesInOrder) {
+  constexpr size_t kWorkers = 3, kPlaces = 100;
+  SaInventory inventory(Direction::out, kWorkers, kPlaces);
+  std::mt19937 random(3);
+  std::set<SaPlace> taken;
+  for (size_t step = 0; step < 2000; ++step) {
+    if (random() % 2 == 0) {
+      const auto place = inventory.insert(random() % kWorkers, entry(random));
+      if (place) ASSERT_TRUE(taken.insert(*place).second);
+    } else if (!taken.empty()) {
+      const auto gone = std::next(taken.begin(), static_cast<ptrdiff_t>(random() % taken.size()));
+      inventory.erase(*gone);
+      taken.erase(gone);
+    }
+    if (step % 20 != 0) continue;
+    std::vector<SaPlace> walked;
+    for (auto place = inventory.next(0); place;
+         place = inventory.next(static_cast<size_t>(*place) + 1)) {
+      walked.push_back(*place);
+    }
+    ASSERT_EQ(walked, std::vector<SaPlace>(taken.begin(), taken.end())) << step;
+  }
+  EXPECT_FALSE(inventory.next(kWorkers * kPlaces));
+  EXPECT_FALSE(inventory.next(0xffffffff)) << "any cursor that a client makes up";
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ struct Bench {
   }
   std::vector<uint32_t> listed(const SaFilter& filter, size_t page) const {
     std::vector<uint32_t> spis;
-    std::optional<ListCursor> cursor = 0;
+    std::optional<SaHandle> cursor = SaHandle{};
     while (cursor) {
       size_t rows = 0;
       cursor = sas.list(filter, *cursor, [&](Direction, size_t, const SaEntry& entry) {
@@ -345,7 +345,7 @@ TEST(SaManager, KeepsTheEventsOfAnSa) {
   bench.settle();
   ASSERT_EQ(notices.size(), 2u);
   EXPECT_EQ(notices[1].spi, Spi{7});
-  bench.sas.list({}, 0, [](Direction, size_t, const SaEntry& entry) {
+  bench.sas.list({}, {}, [](Direction, size_t, const SaEntry& entry) {
     EXPECT_EQ(entry.events, 1 | 4);
     return true;
   });

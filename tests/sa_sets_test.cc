@@ -92,7 +92,7 @@ struct Bench {
   std::vector<News> take_news() { return std::exchange(news, {}); }
   std::vector<SaEntry> entries() const {
     std::vector<SaEntry> all;
-    sas.list({}, 0, [&](Direction, size_t, const SaEntry& entry) {
+    sas.list({}, {}, [&](Direction, size_t, const SaEntry& entry) {
       all.push_back(entry);
       return true;
     });

@@ -65,7 +65,7 @@ void Registrar::on_step_over(SetIndex index) {
 // DESIGN 4: on a temporary set the first packet is SM7; after ok() the next is that of PUB-04.
 void Registrar::on_first_use(SetIndex index, SaHandle sa) {
   SaSet& set = sets_[index];
-  if (set.registration == nullptr || !is_inbound(sa)) return;
+  if (set.registration == nullptr || direction_of(sa) != Direction::in) return;
   const auto place = std::find(set.sas.begin(), set.sas.end(), sa) - set.sas.begin();
   const bool since_ok = (set.promoted >> place & 1) != 0;
   if (!since_ok && !set.temporary_used) {
