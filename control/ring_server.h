@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// gmespd's end of the rings of libgmesp's clients (DESIGN 4): memory for each, commands out of it,
-// answers and events into it, bells on the socket. A client may write anything into its memory at
-// any time, read nothing, ring without end or die at any instruction: it harms itself only, and its
-// sets live on. Nothing here blocks.
+// The rings of libgmesp's clients (DESIGN 4): who is given one, whose turn it is, what is done with
+// a command; served_ring.h is one of them. A client may write anything into its memory at any time,
+// read nothing, ring without end or die at any instruction: it harms itself only, and its sets live
+// on. Nothing here blocks.
 #pragma once
 
 #include <array>
@@ -13,13 +13,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "control/client/mapping.h"
 #include "control/client/records.h"
-#include "control/client/shared_ring.h"
 #include "control/client_socket.h"
 #include "control/fair_share.h"
 #include "control/registration/registrar.h"
 #include "control/registration/set_event.h"
+#include "control/served_ring.h"
 #include "dataplane/policy.h"
 #include "dataplane/thread_role.h"
 
@@ -70,72 +69,33 @@ class RingServer {
   // To every client that has asked for its kind.
   void on_event(const SetEvent& event) ON(control_thread);
 
-  size_t rings() const { return clients_.size(); }
+  size_t rings() const { return rings_.size(); }
   const RingCounts& counts() const { return counts_; }
 
  private:
-  struct InFlight {
-    uint64_t token = 0;
-    uint64_t handle = 0;
-    bool challenge = false;
-  };
-  struct Client {
-    Client(ClientSocket socket, client::Mapping memory);
-    ~Client() { wipe_keys(); }
-    Client(const Client&) = delete;
-    Client& operator=(const Client&) = delete;
-    // Another command's answer has a place.
-    bool can_be_served();
-    bool has_room_for_event();
-    bool broken() const { return commands.broken() || answers.broken(); }
-    // CK and IK of commands that nobody has taken.
-    void wipe_keys();
-    void give_memory_back();
-    bool has_taken_memory();
-
-    ClientSocket socket;
-    Peer peer;
-    client::Mapping memory;
-    client::RingConsumer commands;
-    client::RingProducer answers;
-    std::array<InFlight, client::kMaxUnanswered> in_flight;
-    std::vector<uint8_t> free_places;  // of in_flight
-    uint32_t events = 0;
-    uint64_t lost = 0;   // events since the last mark
-    bool taken = false;  // the memory's descriptor
-    bool hung_up = false;
-    size_t commands_left = SIZE_MAX;  // few when it has hung up: it may publish on all the same
-    bool told = false;                // something since the last bell
-  };
-
   struct Untaken {
     ClientSocket socket;
     Peer peer;
   };
-  using Clients = std::unordered_map<uint32_t, std::unique_ptr<Client>>;
+  using Rings = std::unordered_map<uint32_t, std::unique_ptr<ServedRing>>;
   client::SharedHeader header() const;
   // Whether another descriptor may be sent there.
   bool may_send_memory(const Peer& newcomer) ON(control_thread);
   // Takes a ring from those that have more than their share. False: there is none.
   bool make_room(const Peer& newcomer) ON(control_thread);
   // Hangs up, then gives its memory back: a client that reads zeros finds that it was hung up on.
-  void let_go(Clients::iterator entry) ON(control_thread);
-  void hear_hang_up(Client& client);
-  bool serve(uint32_t number, Client& client) ON(control_thread);
-  void run_command(uint32_t number, Client& client) ON(control_thread);
+  void let_go(Rings::iterator entry) ON(control_thread);
+  bool serve(uint32_t number, ServedRing& ring) ON(control_thread);
+  void run_command(uint32_t number, ServedRing& ring) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
-  void answer(Client& client, uint8_t place, client::AnswerRecord& record);
-  void mark_overflow(Client& client);
-  void push(Client& client, const client::AnswerRecord& record);
-  static void ring_bell(Client& client);
 
   const int epoll_;
   Registrar& registrar_;
   const Role role_;
   std::array<uint64_t, 2> instance_;
   bool asleep_ = false;       // clients may have been told so
-  uint32_t last_number_ = 0;  // of a client; in 2^32 of them none meets an answer of before
-  Clients clients_;
+  uint32_t last_number_ = 0;  // of a ring; in 2^32 of them none meets an answer of before
+  Rings rings_;
   std::vector<Untaken> untaken_;     // of rings that are gone
   client::CommandRecord command_{};  // the one that is being done; its keys are wiped after it
   RingCounts counts_;

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// gmespd's end of one client's ring (DESIGN 4): commands out of it, a place for each until it is
+// answered, answers and events into it, its bell. Whose turn it is, and what a command means, is
+// the RingServer's. A client may write anything into the memory at any time: see
+// client/shared_ring.h.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "control/client/mapping.h"
+#include "control/client/records.h"
+#include "control/client/shared_ring.h"
+#include "control/client_socket.h"
+#include "control/fair_share.h"
+
+namespace gmesp {
+
+// What an answer needs to know of its command.
+struct UnansweredCommand {
+  uint64_t token = 0;
+  uint64_t handle = 0;
+  bool challenge = false;
+};
+
+// An answer that says nothing yet; the tail is what the head says of it.
+client::AnswerRecord blank_answer(client::AnswerKind kind, uint64_t token);
+
+// CK and IK, whatever kind of command it is.
+void wipe_keys(client::CommandHead& head);
+
+// Whether the client has taken out of its socket all that was sent to it: looking (MSG_PEEK) is not
+// taking.
+bool all_is_read(int socket);
+
+class ServedRing {
+ public:
+  ServedRing(ClientSocket socket, client::Mapping memory);
+  ~ServedRing() { wipe_untaken_keys(); }
+  ServedRing(const ServedRing&) = delete;
+  ServedRing& operator=(const ServedRing&) = delete;
+
+  const Peer& peer() const { return peer_; }
+  const ClientSocket& socket() const { return socket_; }
+  // The end of both. The memory reads as zeros then, by which a client finds that it was hung up
+  // on.
+  ClientSocket take_socket() { return std::move(socket_); }
+  void give_memory_back();
+  // The client has told an index that cannot be.
+  bool broken() const { return commands_.broken() || answers_.broken(); }
+  // Whether the client has taken the memory's descriptor.
+  bool has_taken_memory();
+
+  // The client has closed its end: what it may have submitted before is all that is still taken.
+  // What libgmesp had, is done: it never has more unanswered than can_be_served() takes.
+  void hear_hang_up();
+  bool hung_up() const { return hung_up_; }
+
+  // Whether another command's answer has a place.
+  bool can_be_served();
+  bool has_command() { return commands_.front() != nullptr; }
+  // The oldest command, as it was when it was read, once. Its keys are in `command` alone then.
+  // False: there is none.
+  bool take(client::CommandRecord& command);
+  // A place for its answer. Precondition: can_be_served().
+  uint8_t keep(const UnansweredCommand& command);
+  const UnansweredCommand& unanswered(uint8_t place) const { return unanswered_[place]; }
+  void answer(uint8_t place, const client::AnswerRecord& record);
+
+  // Kinds of events that the client wants, a bit each.
+  uint32_t& wanted_events() { return wanted_events_; }
+  // False: no room, the client does not read; the event is lost.
+  bool tell(const client::AnswerRecord& event);
+  // In the place of the events that were lost: before any later one. False: there are none, or
+  // still no room.
+  bool mark_overflow();
+
+  // To a client that sleeps, when something was put in for it since the last bell.
+  void ring_bell();
+  // Whether the client has to ring for its commands to be seen.
+  void want_bells(bool wanted);
+
+ private:
+  bool has_room_for_event();
+  // Of commands that were not taken.
+  void wipe_untaken_keys();
+  void push(const client::AnswerRecord& record);
+
+  ClientSocket socket_;
+  Peer peer_;
+  client::Mapping memory_;
+  client::RingConsumer commands_;
+  client::RingProducer answers_;
+  std::array<UnansweredCommand, client::kMaxUnanswered> unanswered_;
+  std::vector<uint8_t> free_places_;  // of unanswered_
+  uint32_t wanted_events_ = 0;
+  uint64_t events_lost_ = 0;  // since the last mark
+  bool told_ = false;         // something since the last bell
+  bool has_taken_memory_ = false;
+  bool hung_up_ = false;
+  size_t commands_left_ = SIZE_MAX;  // few when it has hung up: it may publish on all the same
+};
+
+}  // namespace gmesp
