@@ -10,19 +10,19 @@
 namespace gmesp {
 namespace {
 
+constexpr size_t kPlacesPerWord = 64;
+
+uint64_t bit_of(SaPlace place) {
+  return uint64_t{1} << static_cast<size_t>(place) % kPlacesPerWord;
+}
+
 // Whole cache lines: the windows of two SAs may belong to two workers.
 constexpr std::align_val_t kLine{64};
-
-constexpr size_t kPlacesPerWord = 64;
 
 uint64_t* new_window_words(uint16_t window) {
   const size_t words = ReplayWindow::outside_words(window);
   if (words == 0) return nullptr;
   return static_cast<uint64_t*>(::operator new(words * sizeof(uint64_t), kLine));
-}
-
-uint64_t bit_of(SaPlace place) {
-  return uint64_t{1} << static_cast<size_t>(place) % kPlacesPerWord;
 }
 
 void delete_window_words(uint64_t* words) { ::operator delete(words, kLine); }

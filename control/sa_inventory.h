@@ -75,8 +75,8 @@ class SaInventory {
 
   // destination counts for outbound SAs only.
   std::optional<SaPlace> find(Spi spi, const Address& destination) const;
-  // The first taken place at or behind this one. Free ones cost next to nothing: whoever lists may
-  // do so behind a million SAs that have gone.
+  // The first taken place at or behind this one. Free ones cost next to nothing (64 a step): a list
+  // may have to pass a million places of SAs that have gone.
   std::optional<SaPlace> next(size_t from) const;
   // Of IndexTable. Walks it.
   size_t passed() const { return by_identity_.passed(); }

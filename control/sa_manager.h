@@ -141,7 +141,7 @@ class SaManager {
   // use of it.
   void use_policy(const Policy& policy, std::function<void()> done) ON(control_thread);
 
-  // Rows in the order of their places, from this one on. Looks at kScanLimit SAs at most, so that
+  // Rows in the order of their places, from `from` on. Looks at kScanLimit SAs at most, so that
   // a filter that fits few of a million costs nobody else anything. Nothing: that was all.
   static constexpr size_t kScanLimit = 65536;
   std::optional<SaHandle> list(const SaFilter& filter, SaHandle from, const Visitor& visit) const;

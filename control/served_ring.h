@@ -25,7 +25,7 @@ struct UnansweredCommand {
   bool challenge = false;
 };
 
-// An answer that says nothing yet; the tail is what the head says of it.
+// An answer that says nothing yet. Its tail is not initialised: only what the head counts is sent.
 client::AnswerRecord blank_answer(client::AnswerKind kind, uint64_t token);
 
 // CK and IK, whatever kind of command it is.
@@ -44,8 +44,9 @@ class ServedRing {
 
   const Peer& peer() const { return peer_; }
   const ClientSocket& socket() const { return socket_; }
-  // The end of both. The memory reads as zeros then, by which a client finds that it was hung up
-  // on.
+  // At the ring's end, in this order: who has the socket hangs up, then the memory goes. It reads
+  // as zeros then, by which a client finds that it was hung up on. Nothing but peer() is of use
+  // after.
   ClientSocket take_socket() { return std::move(socket_); }
   void give_memory_back();
   // The client has told an index that cannot be.
@@ -53,8 +54,9 @@ class ServedRing {
   // Whether the client has taken the memory's descriptor.
   bool has_taken_memory();
 
-  // The client has closed its end: what it may have submitted before is all that is still taken.
-  // What libgmesp had, is done: it never has more unanswered than can_be_served() takes.
+  // The client has closed its end: a ring full of commands, which it may have submitted before, is
+  // all that is still taken. That is all of libgmesp's: it never has more unanswered than
+  // can_be_served() takes. Of a client that goes on, the rest is dropped.
   void hear_hang_up();
   bool hung_up() const { return hung_up_; }
 

@@ -77,7 +77,9 @@ TEST(SaInventory, NextGoesThroughTheTakenPlacesInOrder) {
   for (size_t step = 0; step < 2000; ++step) {
     if (random() % 2 == 0) {
       const auto place = inventory.insert(random() % kWorkers, entry(random));
-      if (place) ASSERT_TRUE(taken.insert(*place).second);
+      if (place) {
+        ASSERT_TRUE(taken.insert(*place).second);
+      }
     } else if (!taken.empty()) {
       const auto gone = std::next(taken.begin(), static_cast<ptrdiff_t>(random() % taken.size()));
       inventory.erase(*gone);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Who sleeps is woken: the flag `asleep` in the shared memory and the bell on the socket
  * (control/client/link.cc publish() and ready_to_wait(); control/ring_server.cc ready_to_wait()
- * and awake(), control/served_ring.cc ring_bell()). One producer of records, one consumer that sleeps when it finds none.
+ * and awake(), control/served_ring.cc ring_bell()). One producer of records, one consumer that
+ * sleeps when it finds none.
  * Stores wait in a buffer of their CPU, as on x86 and as C++ allows, until a fence: a load may pass
  * them, which is how wake-ups are lost. Claimed, with every interleaving tried:
  *  - the consumer gets every record that was published and never sleeps on with one before it: the
