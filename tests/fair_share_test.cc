@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -97,6 +98,7 @@ class ElsewhereTest : public testing::Test {
     clients_[1] = connection();
     other_ = fork();
     if (other_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       const FileDescriptor client = connection();
       pause();
     }

@@ -2,6 +2,7 @@
 // libgmesp between processes: engines that start again, servers that fork, are many or are killed.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,6 +109,7 @@ TEST_F(GmespProcessesTest, OutlivesClientsThatAreKilled) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       Client client(path_, GMESP_ALL_EVENTS);
       for (uint32_t ue = life * 100;; ++ue) {
         const Keys keys(ue);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -190,10 +191,17 @@ size_t open_descriptors() {
   return static_cast<size_t>(std::distance(begin(all), end(all)));
 }
 
+// A child that outlived a test that crashed would attack nobody for ever.
+pid_t fork_that_dies_with_us() {
+  const pid_t child = fork();
+  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return child;
+}
+
 // Serves beside the attack, and asks as another client all the while.
 Result serve_beside(Attack how, bool refusing) {
   const std::string path = socket_path("descriptors.sock");
-  const pid_t attacker = fork();
+  const pid_t attacker = fork_that_dies_with_us();
   if (attacker == 0) _exit(attack(path, how));
   if (!refusing) forget_the_option();
   steady_clock::duration longest{};
@@ -221,7 +229,7 @@ Result serve_beside(Attack how, bool refusing) {
 }
 
 Result in_a_process(Attack how, bool refusing) {
-  const pid_t server = fork();
+  const pid_t server = fork_that_dies_with_us();
   if (server == 0) _exit(serve_beside(how, refusing));
   int status = -1;
   waitpid(server, &status, 0);
