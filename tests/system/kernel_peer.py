@@ -21,8 +21,6 @@ DATAGRAM_BYTES = [0, 1, 100, 1300]
 # what it makes must fit a ring slot.
 LONG_DATAGRAM_BYTES = {4: [1420, 1450], 6: [1450, 6000]}
 STREAM_BYTES = 120_000  # each way; some 85 segments of full size
-# MLD reports of the two kernels: no rule passes them.
-EXPECTED_DROPS = {"policy_default"}
 FIRST_SPI = 0x1000
 FIRST_UE_PORT = 20000
 LEAK_PORT = 19999  # no SA has it
@@ -90,17 +88,12 @@ def converse(cell, guest, core):
                  to=ends[1], sizes=DATAGRAM_BYTES, bytes=STREAM_BYTES)
 
 
-def unexpected_drops(bed, before):
-    return {reason: count for reason, count in bed.new_drops(before).items()
-            if reason not in EXPECTED_DROPS}
-
-
 def run_matrix(results, bed, guest, core):
     for cell in CELLS:
         with results.case(cell.name):
             before = bed.drops()
             converse(cell, guest, core)
-            report.check_equal(unexpected_drops(bed, before), {}, "drops")
+            report.check_equal(bed.new_drops(before), {}, "drops")
             bed.check_gmespd()
 
 
@@ -113,7 +106,7 @@ def run_long(results, bed, guest):
             before, joined = bed.drops(), bed.stats()["datagrams_joined"]
             guest.order(op="exchange", proto="udp", seed=cell.number, **{"from": cell.ue},
                         to=cell.pcscf, sizes=LONG_DATAGRAM_BYTES[cell.family])
-            report.check_equal(unexpected_drops(bed, before), {}, "drops")
+            report.check_equal(bed.new_drops(before), {}, "drops")
             if cell.family == 6:
                 # Each of the guest's; and the host's echo of the longer one.
                 report.check_equal(bed.stats()["datagrams_joined"] - joined, 3, "joined")
@@ -162,7 +155,7 @@ def expect_lost(bed, caller, proto, ends, reason):
         report.check("timed out" in str(error), f"lost for another reason: {error}")
     else:
         raise report.Failure("it got through in clear")
-    drops = unexpected_drops(bed, before)
+    drops = bed.new_drops(before)
     report.check(set(drops) == {reason}, f"drops {drops} instead of {reason} only")
 
 
