@@ -7,6 +7,9 @@ python=/usr/bin/python3 # Debian's own, which has python3-cryptography
 callee_port=5070
 hold_ms=800            # how long a call lasts, once it is answered
 moving_calls=80 moving_rate=10
+# A request that is sent again may come at any time (RFC 3261 17.1); SIPp by default takes one that it has answered
+# twice for a stranger and ends the call.
+sipp=(sipp -nostdin -bind_local -default_behaviors all,-abortunexp)
 
 start_sip() {
   "$python" "$here/sip/plan.py" "$state" "$calls" "$pcscf4" "$pcscf6" "$ues4" "$ues6"
@@ -26,8 +29,8 @@ start_callees() {
   for family in 4 6; do
     [ $family = 4 ] && address=127.0.0.1 || address=::1
     for transport in udp tcp; do
-      start "callee-$transport-$family" pcscf sipp -sf "$here/callee.xml" \
-        -i $address -p $callee_port -t "${transport:0:1}1" -d "$hold_ms" -nostdin -bind_local
+      start "callee-$transport-$family" pcscf "${sipp[@]}" -sf "$here/callee.xml" \
+        -i $address -p $callee_port -t "${transport:0:1}1" -d "$hold_ms"
     done
   done
 }
@@ -64,9 +67,9 @@ call() {
   [ "$2" = 4 ] || address=::1
   (
     cd "$folder"
-    in_ns ue nice -n -10 sipp "$(bracketed $address):$((7000 + group))" -sf "$here/call.xml" -inf users.csv \
-      -m "$4" -r "$5" -t "${3:0:1}1" -i $address -p $((7500 + group)) -bind_local \
-      -timeout $((20 + $4 / 20))s -timeout_error -nostdin -trace_err -trace_counts \
+    in_ns ue nice -n -10 "${sipp[@]}" "$(bracketed $address):$((7000 + group))" -sf "$here/call.xml" -inf users.csv \
+      -m "$4" -r "$5" -t "${3:0:1}1" -i $address -p $((7500 + group)) \
+      -timeout $((20 + $4 / 20))s -timeout_error -trace_err -trace_counts \
       >call.screen 2>&1 </dev/null
   )
 }
