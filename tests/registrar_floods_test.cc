@@ -86,6 +86,57 @@ TEST_F(RegistrarFloodsTest, ChallengedStrangersKeepNobodyOut) {
   EXPECT_EQ(challenged(offer("late@example", 42002, kNoSet)), Refusal::capacity_reached);
 }
 
+// Nor under the IMPI of one who is registered, which is no secret: what came over a set is neither
+// pushed out by offers in clear nor ended by their challenge (PUB-01: of this UE).
+TEST_F(RegistrarFloodsTest, AFloodUnderOnesOwnNameKeepsNobodyOut) {
+  const AssumeRole role(control_thread);
+  GmLab lab;
+  const Pair set = lab.enrol();
+  const Pair next = lab.offer({}, set);
+  uint32_t keys = 1000;
+  std::vector<SetHandle> strangers;
+  const auto flood = [&]() ON(control_thread) {
+    for (uint16_t i = 0; i < 5; ++i) {
+      const auto offer = client(static_cast<uint16_t>(41000 + i), static_cast<uint16_t>(42000 + i));
+      RegisterCall call{
+          .ue = *parse_address("192.0.2.66"), .pcscf = kPcscf4, .impi = kImpi, .impus = {}};
+      call.client = &offer;
+      strangers.push_back(lab.pcscf.registrar.registered(call).handle);
+    }
+    keys += 2;
+    EXPECT_EQ(challenge(lab.pcscf, strangers.back(), keys, keys + 1), std::nullopt);
+  };
+  flood();
+  ASSERT_TRUE(lab.pcscf.knows(next.pcscf));
+  EXPECT_EQ(lab.pcscf.state(strangers.back()), SetState::temporary);
+  lab.challenge(next);
+  EXPECT_FALSE(lab.pcscf.knows(strangers.back())) << "the UE's own ends it";
+  flood();
+  flood();
+  EXPECT_EQ(lab.pcscf.registrar.count(SetState::temporary), 2u) << "the UE's, a stranger's";
+  ASSERT_EQ(lab.pcscf.state(next.pcscf), SetState::temporary);
+  EXPECT_TRUE(lab.respond(next));
+  lab.ok_at_pcscf(next);
+  EXPECT_EQ(lab.pcscf.state(next.pcscf), SetState::established);
+  EXPECT_TRUE(lab.request_down(next));
+}
+
+// INT-43 all the same: where an IMPI's sets leave no room beside the UE's own, it is a stranger's
+// challenge that is refused.
+TEST_F(RegistrarFloodsTest, AChallengeInClearTakesNoRoomOfTheUes) {
+  const AssumeRole role(control_thread);
+  RegistrarConfig config;
+  config.max_sets = 2;
+  GmLab lab(config);
+  const Pair set = lab.enrol();
+  const auto offer = client(41000, 41001);
+  ASSERT_EQ(register_at_pcscf(lab, offer), std::nullopt);
+  const Pair next = lab.offer({}, set);
+  lab.challenge(next);
+  EXPECT_EQ(register_at_pcscf(lab, offer), Refusal::too_many_sets);
+  EXPECT_TRUE(lab.respond(next));
+}
+
 // Nor does their end: what expires at once is taken a little at a time, by number and by the clock.
 TEST_F(RegistrarFloodsTest, ATickTakesNoMoreTimeThanItMay) {
   const AssumeRole role(control_thread);

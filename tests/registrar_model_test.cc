@@ -52,6 +52,19 @@ struct Model {
       return set->state == SetState::established || set->state == SetState::old;
     }));
   }
+  // In clear anybody can give anybody's IMPI: that ends nothing that came over a set (PUB-01).
+  static bool ends(const ModelSet& set, const ModelSet& earlier) {
+    return set.phone == earlier.phone && earlier.state == SetState::temporary &&
+           set.pair.pcscf != earlier.pair.pcscf && (set.over != kNoSet || earlier.over == kNoSet);
+  }
+  // With SAs still when this one is challenged (INT-43).
+  size_t staying(const ModelSet& set) {
+    return lasting(set.phone) +
+           static_cast<size_t>(std::ranges::count_if(of(set.phone), [&](const ModelSet* one) {
+             return one->state == SetState::temporary && one->pair.pcscf != set.pair.pcscf &&
+                    !ends(set, *one);
+           }));
+  }
   template <typename Condition>
   void drop(Condition&& condition) {
     std::erase_if(sets, condition);
@@ -154,7 +167,7 @@ class ModelRun {
       const bool carries = one->pair.pcscf == over.pcscf && one->state == SetState::temporary;
       if (carries) set.over = one->over;
     }
-    if (model_.lasting(set.phone) >= kMaxSets) {
+    if (model_.staying(set) >= kMaxSets) {
       bool refused = false;
       try {
         lab_.offer(phone(set.phone), {kNoSet, over.pcscf});
@@ -167,7 +180,8 @@ class ModelRun {
     size_t offers = 0;
     const ModelSet* oldest = nullptr;
     for (const ModelSet* one : model_.of(set.phone)) {
-      if (one->state != SetState::offered) continue;
+      const bool in_clear = one->over == kNoSet;
+      if (one->state != SetState::offered || in_clear != (set.over == kNoSet)) continue;
       if (oldest == nullptr) oldest = one;
       ++offers;
     }
@@ -184,7 +198,7 @@ class ModelRun {
   void challenge(ModelSet& set) ON(control_thread) {
     const auto ck = test_key(++keys_), ik = test_key(++keys_);
     std::optional<Refusal> expected;
-    if (model_.lasting(set.phone) >= kMaxSets) expected = Refusal::too_many_sets;
+    if (model_.staying(set) >= kMaxSets) expected = Refusal::too_many_sets;
     if (set.state != SetState::offered) expected = Refusal::wrong_state;
     if (!agrees(expected, [&](Registrar::Done done) ON(control_thread) {
           lab_.pcscf.registrar.challenge(set.pair.pcscf, ImsKey(ck), ImsKey(ik), nullptr,
@@ -199,15 +213,12 @@ class ModelRun {
     set.state = SetState::temporary;
     set.deadline = now() + kAwaitAuth_ms;
     const ModelSet own = set;
-    const bool room = model_.lasting(set.phone) + 2 <= kMaxSets;
+    const bool room = model_.staying(own) + 2 <= kMaxSets;
     for (ModelSet* one : model_.of(set.phone)) {
       const bool carries = one->pair.pcscf == own.carrier && one->state == SetState::temporary;
-      if (carries && room) model_.retire(*one, now());
+      if (carries && room && Model::ends(own, *one)) model_.retire(*one, now());
     }
-    model_.drop([&](const ModelSet& one) {  // PUB-01
-      return one.phone == own.phone && one.state == SetState::temporary &&
-             one.pair.pcscf != own.pair.pcscf;
-    });
+    model_.drop([&](const ModelSet& one) { return Model::ends(own, one); });
   }
 
   void packet(ModelSet& set) ON(control_thread) {

@@ -89,12 +89,13 @@ RegisterAnswer Registrar::registered(const RegisterCall& call) {
     check_peer(peer, {});
     check_ports_free(call.impi, peer);
   }
-  check_room(sets_.find(call.impi));
+  const SetHandle over = first_over(call.over);
+  check_room(sets_.find(call.impi), over);
   const std::optional<SetIndex> spare = sets_.full() ? offer_to_drop() : std::nullopt;
   if (sets_.full() && !spare) throw Refused(Refusal::registrations_full);
   const SetEnd own = own_end(call, peer);
 
-  drop_oldest_offer(call.impi);
+  drop_oldest_offer(call.impi, over);
   if (sets_.full()) begin_delete(*spare, SetEventKind::deleted);
   const SetIndex index = sets_.add(call.impi);
   fill(index, call, own, peer);
@@ -131,17 +132,20 @@ void Registrar::fill(SetIndex index, const RegisterCall& call, const SetEnd& own
   set.pcscf = role_ == Role::ue ? peer : own;
   set.form = config_.form;
   set.selector = call.selector.value_or(config_.selector);
-  set.carrier = set.over = call.over;
-  if (call.over != kNoSet) {
-    // A second challenge to SM7: the authentication began with the set that SM1 went over.
-    const SaSet& carrier = sets_[find(call.over)];
-    if (carrier.state == SetState::temporary) set.over = carrier.over;
-  }
+  set.carrier = call.over;
+  set.over = first_over(call.over);
   set.impus = texts(call.impus);
   set.created_ms = now();
   set.reconciled = reconcile_session_;  // who has listed his sets by now cannot know it
   ++counts_[static_cast<size_t>(SetState::offered)];
   set_deadline(index, set.created_ms + config_.grace().count());
+}
+
+// A second challenge to SM7: the authentication began with the set that SM1 went over.
+SetHandle Registrar::first_over(SetHandle carrier) const {
+  if (carrier == kNoSet) return kNoSet;
+  const SaSet& set = sets_[find(carrier)];
+  return set.state == SetState::temporary ? set.over : carrier;
 }
 
 // INT-31, INT-49a: what comes over a set is its registration's and from its address. JNT-5.
@@ -195,7 +199,7 @@ void Registrar::challenge(SetHandle handle, ImsKey ck, ImsKey ik, const Security
   Agreed agreed{set.suite, set.pcscf};
   if (server != nullptr) agreed = accept_server(index, *server);
   check_ports_free(set.registration->impi, set.ue);
-  check_room(set.registration);
+  check_room(set.registration, set.over);
   const std::optional<KeyPrint> print = used_keys_.take(ck, ik);
   if (!print) throw Refused(Refusal::key_already_used);
   try {
@@ -238,16 +242,16 @@ void Registrar::install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey 
   set.step = SetStep::installing;
 }
 
-// PUB-01: a new challenge ends what an earlier one has left behind. The set that its REGISTER came
-// over carries the 401 first, if that leaves no more sets than there may be.
+// PUB-01: a new challenge ends what an earlier one of this UE has left behind. The set that its
+// REGISTER came over carries the 401 first, if that leaves no more sets than there may be.
 void Registrar::end_earlier_challenges(SetIndex index) {
-  const bool room_for_carrier = lasting_sets(*sets_[index].registration) + 2 <= config_.max_sets;
-  const std::vector<SetIndex> all = sets_[index].registration->sets;
+  const SaSet& set = sets_[index];
+  const bool room_for_carrier = staying_sets(*set.registration, set.over) + 2 <= config_.max_sets;
+  const std::vector<SetIndex> all = set.registration->sets;
   for (const SetIndex other : all) {
     const SaSet& earlier = sets_[other];
-    const bool begun = earlier.state == SetState::temporary || earlier.step == SetStep::installing;
-    if (other == index || !begun) continue;
-    const bool carries = sets_.handle(other) == sets_[index].carrier && room_for_carrier;
+    if (other == index || !is_begun(earlier) || !may_end(set.over, earlier)) continue;
+    const bool carries = sets_.handle(other) == set.carrier && room_for_carrier;
     carries ? retire(other) : begin_delete(other, SetEventKind::deleted);
   }
 }

@@ -191,10 +191,15 @@ class Registrar {
   void check_over(const RegisterCall& call) const;
   void check_peer(const SetEnd& peer, const SetEnd& own) const;
   void check_ports_free(std::string_view impi, const SetEnd& ue) const;
-  void check_room(const Registration* registration) const;
+  SetHandle first_over(SetHandle carrier) const;
+  void check_room(const Registration* registration, SetHandle over) const;
+  size_t staying_sets(const Registration& registration, SetHandle over) const;
+  static bool is_lasting(const SaSet& set);
+  static bool is_begun(const SaSet& set);
+  bool may_end(SetHandle over, const SaSet& earlier) const;
   size_t lasting_sets(const Registration& registration) const;
   void fill(SetIndex index, const RegisterCall& call, const SetEnd& own, const SetEnd& peer);
-  void drop_oldest_offer(std::string_view impi) ON(control_thread);
+  void drop_oldest_offer(std::string_view impi, SetHandle over) ON(control_thread);
   std::optional<SetIndex> offer_to_drop();
   void check_share(const SaSet& set, const SetPlan& plan) const ON(control_thread);
   Agreed accept_server(SetIndex index, const SecurityAgreement& server) ON(control_thread);

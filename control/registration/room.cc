@@ -8,30 +8,50 @@
 
 namespace gmesp {
 
-// INT-43. A temporary set does not count: the challenge of the next one ends it (PUB-01).
-void Registrar::check_room(const Registration* registration) const {
-  if (registration != nullptr && lasting_sets(*registration) >= config_.max_sets) {
+// INT-43.
+void Registrar::check_room(const Registration* registration, SetHandle over) const {
+  if (registration != nullptr && staying_sets(*registration, over) >= config_.max_sets) {
     throw Refused(Refusal::too_many_sets);
   }
 }
 
-size_t Registrar::lasting_sets(const Registration& registration) const {
+// Those with SAs that a challenge of what came over this set, or in clear, does not end.
+size_t Registrar::staying_sets(const Registration& registration, SetHandle over) const {
   return static_cast<size_t>(std::ranges::count_if(registration.sets, [&](SetIndex index) {
-    const SetState state = sets_[index].state;
-    return state == SetState::established || state == SetState::old;
+    const SaSet& set = sets_[index];
+    return is_lasting(set) || (is_begun(set) && !may_end(over, set));
   }));
 }
 
+bool Registrar::is_lasting(const SaSet& set) {
+  return set.state == SetState::established || set.state == SetState::old;
+}
+
+bool Registrar::is_begun(const SaSet& set) {
+  return set.state == SetState::temporary || set.step == SetStep::installing;
+}
+
+// In clear anybody can give anybody's IMPI: what comes so ends nothing that came over a set. What a
+// UE sends itself is no stranger's.
+bool Registrar::may_end(SetHandle over, const SaSet& earlier) const {
+  return role_ == Role::ue || over != kNoSet || earlier.over == kNoSet;
+}
+
+size_t Registrar::lasting_sets(const Registration& registration) const {
+  return static_cast<size_t>(std::ranges::count_if(
+      registration.sets, [&](SetIndex index) { return is_lasting(sets_[index]); }));
+}
+
 // REGISTERs in clear cost nothing to send: an IMPI has as many offers as it may have sets, and the
-// oldest makes way.
-void Registrar::drop_oldest_offer(std::string_view impi) {
+// oldest makes way; those that came over a set are counted for themselves.
+void Registrar::drop_oldest_offer(std::string_view impi, SetHandle over) {
   const Registration* const registration = sets_.find(impi);
   if (registration == nullptr) return;
   std::vector<SetIndex> offers;
   for (const SetIndex index : registration->sets) {
-    if (sets_[index].state == SetState::offered && sets_[index].step == SetStep::none) {
-      offers.push_back(index);
-    }
+    const SaSet& set = sets_[index];
+    const bool idle = set.state == SetState::offered && set.step == SetStep::none;
+    if (idle && (set.over == kNoSet) == (over == kNoSet)) offers.push_back(index);
   }
   if (offers.size() >= config_.max_sets) begin_delete(offers.front(), SetEventKind::deleted);
 }
