@@ -13,12 +13,19 @@ const PortCounters& port_counters(const Counters& counters, const PortInfo& port
   return port.port == "access" ? counters.access : counters.host;
 }
 
+PortLosses losses_of(const PortInfo& port) { return port.losses ? port.losses() : PortLosses{}; }
+
 // How the device's spreading fits the UEs' owners.
 void write_landing(JsonWriter& json, const PortCounters& counters) {
   json.field("rx_landed_right", counters.rx_landed_right);
   json.field("rx_steered", counters.rx_steered);
   json.field("rx_hash_compared", counters.rx_hash_compared);
   json.field("rx_hash_mismatches", counters.rx_hash_mismatches);
+}
+
+void write_losses(JsonWriter& json, const PortLosses& losses) {
+  json.field("rx_missed", losses.rx_missed).field("rx_no_buffer", losses.rx_no_buffer);
+  json.field("rx_errors", losses.rx_errors).field("tx_errors", losses.tx_errors);
 }
 
 void write_ports(JsonWriter& json, const EngineInfo& info, const SaManager& sas) {
@@ -34,6 +41,7 @@ void write_ports(JsonWriter& json, const EngineInfo& info, const SaManager& sas)
     if (port.numa_node >= 0) json.field("numa_node", static_cast<uint64_t>(port.numa_node));
     json.field("rss", port.spreading);
     write_landing(json, counters);
+    write_losses(json, losses_of(port));
     json.end_object();
   }
   json.end_array();
@@ -102,6 +110,22 @@ void write_steering_warnings(JsonWriter& json, const EngineInfo& info, const SaM
   }
 }
 
+// No drop reason has them: they were lost before a worker had them, or behind it.
+void write_loss_warnings(JsonWriter& json, const EngineInfo& info) {
+  for (const PortInfo& port : info.ports) {
+    const PortLosses losses = losses_of(port);
+    if (!losses.any_of_ours()) continue;
+    write_warning(json, "device_lost_packets",
+                  "the " + port.port +
+                      " device has lost packets outside of the workers: rx_missed " +
+                      std::to_string(losses.rx_missed) +
+                      " (more than the workers could take: more "
+                      "of them), rx_no_buffer " +
+                      std::to_string(losses.rx_no_buffer) + ", tx_errors " +
+                      std::to_string(losses.tx_errors));
+  }
+}
+
 void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& keys,
                     const SaManager& sas, const PolicyKeeper& policy) {
   json.start_array("warnings");
@@ -112,6 +136,7 @@ void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& ke
                   "keys may be swapped to disk: raise the limit on locked memory (ulimit -l)");
   }
   write_steering_warnings(json, info, sas);
+  write_loss_warnings(json, info);
   if (sas.with_window_off() != 0) {
     write_warning(json, "replay_protection_off",
                   std::to_string(sas.with_window_off()) +

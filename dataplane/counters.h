@@ -189,6 +189,18 @@ struct PortCounters {
   uint64_t rx_hash_mismatches = 0;  // which was not ours
 };
 
+// What a device could not give to its workers, or not send though it took it: as its driver counts
+// (rte_eth_stats), since it was opened. None of it is among the worker's own counters, but for
+// tx_errors: what was handed to the device is in tx_packets.
+struct PortLosses {
+  uint64_t rx_missed = 0;     // no room in its receive queues: the workers were too slow
+  uint64_t rx_no_buffer = 0;  // no mbuf in its pool
+  uint64_t rx_errors = 0;     // bad frames, by the NIC's own judgement
+  uint64_t tx_errors = 0;     // taken, and not sent
+
+  bool any_of_ours() const { return rx_missed != 0 || rx_no_buffer != 0 || tx_errors != 0; }
+};
+
 // Owned by one worker; plain numbers, written by nobody else. Only uint64_t members
 // (CounterSnapshot copies words).
 struct Counters {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -371,6 +372,27 @@ TEST(Commands, WarnWhenADeviceDoesNotSpreadAsItClaims) {
     for (const Json& warning : status["warnings"]) found |= warning["code"] == "rss_differs";
     EXPECT_EQ(found, row.warning) << row.rss << " " << row.right << " " << row.steered;
   }
+}
+
+// What no worker saw is in no drop counter: status says it.
+TEST(Commands, StatusTellsWhatTheDevicesLost) {
+  Bench bench;
+  const auto warned = [](const Json& status) {
+    return std::ranges::any_of(status["warnings"], [](const Json& warning) {
+      return warning["code"] == "device_lost_packets" &&
+             warning["warning"].get<std::string>().find("access device") != std::string::npos;
+    });
+  };
+  PortLosses losses{.rx_errors = 4};
+  bench.rig.info.ports[0].losses = [&losses] { return losses; };
+  EXPECT_FALSE(warned(bench.ask({{"command", "status"}}))) << "bad frames are no fault of ours";
+  losses = {.rx_missed = 3, .rx_no_buffer = 5, .rx_errors = 4, .tx_errors = 7};
+  const Json status = bench.ask({{"command", "status"}});
+  EXPECT_TRUE(warned(status));
+  EXPECT_EQ(status["ports"][0]["rx_missed"], 3);
+  EXPECT_EQ(status["ports"][0]["rx_no_buffer"], 5);
+  EXPECT_EQ(status["ports"][0]["rx_errors"], 4);
+  EXPECT_EQ(status["ports"][0]["tx_errors"], 7);
 }
 
 TEST(NumaNotices, NameThePortAndTheCpusThatAreFarFromIt) {

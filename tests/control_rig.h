@@ -59,7 +59,8 @@ class ControlRig {
                           .tx_queues = 1,
                           .numa_node = 0,
                           .spreading = "software: one receive queue",
-                          .link = {}});
+                          .link = {},
+                          .losses = {}});
   }
   ~ControlRig() { stop(); }
   ControlRig(const ControlRig&) = delete;

@@ -214,6 +214,35 @@ TEST(Device, AFileOfFramesIsForwardedByteForByte) {
   std::remove(out.c_str());
 }
 
+// A frame that finds no buffer is lost before any worker sees it: the device's own counters have
+// it.
+TEST(Device, TellsWhatItCouldNotReceive) {
+  const std::string in =
+      testing::TempDir() + "gmesp_losses_test_" + std::to_string(getpid()) + "_in.pcap";
+  const std::string out = in + ".out";
+  write_pcap(in, {pattern(60, 1), pattern(60, 2)});
+  Counters counters;
+  Drops drops(counters);
+  {
+    const Device device({.name = "host", .device = "net_pcap0,rx_pcap=" + in + ",tx_pcap=" + out});
+    EXPECT_FALSE(device.losses().any_of_ours());
+    std::vector<rte_mbuf*> taken;
+    while (rte_mbuf* mbuf = rte_pktmbuf_alloc(rte_mempool_lookup("gmesp_host"))) {
+      taken.push_back(mbuf);
+    }
+    Port port = device.port(0);
+    Burst burst;
+    port.receive(burst, drops, counters.host);
+    EXPECT_EQ(burst.size(), 0u);
+    EXPECT_EQ(device.losses().rx_no_buffer, 1u);
+    EXPECT_TRUE(device.losses().any_of_ours());
+    for (rte_mbuf* mbuf : taken) rte_pktmbuf_free(mbuf);
+  }
+  EXPECT_EQ(counters.host.rx_packets + counters.dropped(), 0u);
+  std::remove(in.c_str());
+  std::remove(out.c_str());
+}
+
 // Jumbo frames are received in one buffer or not at all: the same file with room for them.
 TEST(Device, AJumboFrameIsOneBufferWhereTheMtuAllowsIt) {
   const std::string folder = testing::TempDir() + "gmesp_jumbo_test_" + std::to_string(getpid());

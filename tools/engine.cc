@@ -67,7 +67,8 @@ PortInfo describe_port(const DeviceConfig& config, const Device& device) {
           .tx_queues = device.tx_queues(),
           .numa_node = device.numa_node(),
           .spreading = device.spreading(),
-          .link = [&device] { return std::string(device.link()); }};
+          .link = [&device] { return std::string(device.link()); },
+          .losses = [&device] { return device.losses(); }};
 }
 
 DeviceConfig for_workers(DeviceConfig device, const Config& config) {

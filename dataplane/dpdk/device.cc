@@ -245,6 +245,15 @@ const char* Device::link() const {
   return up ? "up" : "down";
 }
 
+PortLosses Device::losses() const {
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(attached_.id, &stats) != 0) return {};
+  return {.rx_missed = stats.imissed,
+          .rx_no_buffer = stats.rx_nombuf,
+          .rx_errors = stats.ierrors,
+          .tx_errors = stats.oerrors};
+}
+
 size_t Device::memory_mb(const DeviceConfig& config) {
   // The pool of each node is enough for all workers: steering may take its buffers to any.
   const std::set<int> nodes(config.worker_nodes.begin(), config.worker_nodes.end());

@@ -88,6 +88,7 @@ class Device {
   // "up", "down", or "unknown": of an interface that was moved to another network namespace the
   // driver sees no link, though it works.
   const char* link() const;
+  PortLosses losses() const;  // any thread; asks the driver
 
   // What EAL must have for this device's buffers (EalConfig::memory_mb), known before it is opened.
   static size_t memory_mb(const DeviceConfig& config);
