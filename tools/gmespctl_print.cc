@@ -49,6 +49,9 @@ std::string status(const Json& json) {
       {"port", "rx_landed_right", "rx_steered", "rx_hash_compared", "rx_hash_mismatches", "rss"},
       true);
   out += "\n";
+  out += table_of(array(json, "ports"),
+                  {"port", "rx_missed", "rx_no_buffer", "rx_errors", "tx_errors"}, true);
+  out += "\n";
   out += table_of(array(json, "workers"), {"worker", "core", "idle", "instruction_set"}, true);
   out += "\nSAs: " + text(json, "sas_in") + " in, " + text(json, "sas_out") + " out, capacity " +
          text(json, "capacity") + " each\n";
