@@ -19,6 +19,7 @@
 
 #include "control/control_thread.h"
 #include "dataplane/worker.h"
+#include "perf/resident.h"
 #include "perf/ring_load.h"
 
 namespace gmesp {
@@ -80,6 +81,7 @@ void run_worker(Worker& worker) {
 void serve(const std::string& path, uint32_t registrations, int go, int tell,
            RingFigures& figures) {
   const AssumeRole role(control_thread);
+  const size_t before = resident_bytes();
   WorkerConfig worker_config;
   // Two of each direction for each, and the share that is kept for those who register again.
   const size_t capacity = 3 * size_t{registrations};
@@ -107,11 +109,13 @@ void serve(const std::string& path, uint32_t registrations, int go, int tell,
   const double cpu = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
   control.run(stop.get());
   const double control_cpu_s = cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
+  const size_t grown = resident_bytes() - before;
   waits.join();
   channel->stop = true;
   worker_runs.join();
   if (!told) throw std::runtime_error("the client process has died");
   figures.control_cpu_s = control_cpu_s;
+  figures.bytes = static_cast<double>(grown) / registrations;
 }
 
 RingFigures measure(Life life, uint32_t registrations) {
@@ -135,6 +139,30 @@ RingFigures measure(Life life, uint32_t registrations) {
   return figures;
 }
 
+// In a process of its own, whose memory nobody has used before.
+RingFigures measure_apart(Life life, uint32_t registrations) {
+  int tell[2];
+  if (pipe(tell) != 0) throw std::runtime_error("no pipe");
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("no process");
+  if (child == 0) {
+    try {
+      const RingFigures figures = measure(life, registrations);
+      _exit(write(tell[1], &figures, sizeof figures) == sizeof figures ? 0 : 1);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "ring_bench: %s\n", error.what());
+      _exit(1);
+    }
+  }
+  close(tell[1]);
+  RingFigures figures;
+  const bool told = read(tell[0], &figures, sizeof figures) == sizeof figures;
+  close(tell[0]);
+  waitpid(child, nullptr, 0);
+  if (!told) throw std::runtime_error("a run has failed");
+  return figures;
+}
+
 struct Row {
   const char* key;
   const char* meaning;
@@ -152,8 +180,9 @@ void print_head(const Options& options) {
     std::printf("One client process, %u registrations, AES-CBC + HMAC-SHA-1\n\n",
                 options.registrations);
     std::printf(
-        "| calls of each | a second | us of CPU: client | control thread | live SAs |\n"
-        "|---|---|---|---|---|\n");
+        "| calls of each | a second | us of CPU: client | control thread | bytes each | live SAs "
+        "|\n"
+        "|---|---|---|---|---|---|\n");
   }
 }
 
@@ -164,11 +193,11 @@ void print_row(const Options& options, const Row& row, const RingFigures& figure
   if (options.json) {
     std::printf(
         "%s{\"calls\": \"%s\", \"per_s\": %.0f, \"client_us\": %.2f, \"control_us\": %.2f, "
-        "\"live_sas\": %lu}",
-        first ? "" : ", ", row.key, rate, client_us, control_us, figures.live_sas);
+        "\"bytes\": %.0f, \"live_sas\": %lu}",
+        first ? "" : ", ", row.key, rate, client_us, control_us, figures.bytes, figures.live_sas);
   } else {
-    std::printf("| %s | %.0f | %.2f | %.2f | %lu |\n", row.meaning, rate, client_us, control_us,
-                figures.live_sas);
+    std::printf("| %s | %.0f | %.2f | %.2f | %.0f | %lu |\n", row.meaning, rate, client_us,
+                control_us, figures.bytes, figures.live_sas);
   }
 }
 
@@ -177,7 +206,7 @@ void run(const Options& options) {
   print_head(options);
   for (uint32_t i = 0; i < options.runs; ++i) {
     for (const Row& row : kRows) {
-      const RingFigures figures = measure(row.life, options.registrations);
+      const RingFigures figures = measure_apart(row.life, options.registrations);
       print_row(options, row, figures, i == 0 && &row == kRows);
     }
   }

@@ -20,6 +20,7 @@ struct RingFigures {
   double seconds = 0;
   double client_cpu_s = 0;
   double control_cpu_s = 0;
+  double bytes = 0;       // of the engine, a registration with its SAs
   uint64_t live_sas = 0;  // at the end, by the word of `sa count`
   uint64_t refused = 0;
   char refusal[32] = {};
@@ -36,7 +37,8 @@ std::vector<Ue> make_ues(uint32_t count);
 
 double cpu_seconds(clockid_t clock);
 
-// Everything but control_cpu_s, with gmespd's socket at this path. Throws std::runtime_error.
+// Everything but control_cpu_s and bytes, with gmespd's socket at this path. Throws
+// std::runtime_error.
 RingFigures register_all(const std::string& path, Life life, std::vector<Ue>& ues);
 
 }  // namespace gmesp

@@ -5,25 +5,17 @@
 #include <unistd.h>
 
 #include <exception>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
 
 #include "dataplane/worker.h"
 #include "perf/bench_ue.h"
+#include "perf/resident.h"
 
 namespace gmesp {
 namespace {
 
 static_assert(sizeof(InboundSa) == sizeof(OutboundSa), "one figure stands for both directions");
-
-size_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  size_t total_pages = 0;
-  size_t resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
 
 void must_be_done(std::optional<Refusal> refusal) {
   if (refusal) throw std::logic_error(std::string(refusal_info(*refusal).sentence));

@@ -160,7 +160,7 @@ class Run(unittest.TestCase):
             self.assertTrue(all("another shape" in reason for reason in why) and why, why)
 
     def test_every_run_of_ring_bench_is_shown(self):
-        run = '{"calls": "challenged", "per_s": 90000, "client_us": 1, "control_us": 6.5, "live_sas": 4}'
+        run = '{"calls": "challenged", "per_s": 90000, "client_us": 1, "control_us": 6.5, "bytes": 3002, "live_sas": 4}'
         for printed in ("{}", '{"registrations": 1}', '{"runs": [' + run + "]}",
                         '{"registrations": 1, "runs": [7]}', '{"registrations": "x", "runs": []}'):
             runner, results, why = self.measured("ring_bench", printed)

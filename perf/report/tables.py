@@ -52,7 +52,8 @@ def flat(key, value):
 
 def ring_rows(rings):
     return [[run["calls"], f"{run['per_s']:,}", f"{run['client_us']:.2f}",
-             f"{run['control_us']:.2f}", f"{run['live_sas']:,}"] for run in rings["runs"]]
+             f"{run['control_us']:.2f}", f"{run['bytes']:,}", f"{run['live_sas']:,}"]
+            for run in rings["runs"]]
 
 
 def ring_title(rings):
@@ -62,7 +63,7 @@ def ring_title(rings):
 def show_rings(rings):
     if rings:
         table(ring_title(rings), ["until", "a second", "us of CPU: client", "control thread",
-                                  "live SAs"], ring_rows(rings))
+                                  "bytes each", "live SAs"], ring_rows(rings))
 
 
 def show_results(results):
