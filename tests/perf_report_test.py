@@ -169,7 +169,7 @@ class Run(unittest.TestCase):
         runner, results, why = self.measured("ring_bench", printed)
         self.assertEqual((runner.taken, why), (1, []))
         self.assertEqual(tables.ring_rows(results["rings"]),
-                         [["challenged", "90,000", "1.00", "6.50", "4"]] * 2)
+                         [["challenged", "90,000", "1.00", "6.50", "3,002", "4"]] * 2)
 
     def test_fails_when_nothing_was_measured(self):
         self.run_.build, self.run_.BENCHES = lambda: None, []
