@@ -101,6 +101,10 @@ Verdict Cleartext::check_quote(const Packet& error, const UpperLayer& upper, Dir
 
 void Cleartext::use(const Policy& policy) {
   policy_ = &policy;
+  errors_may_come_in_ =
+      std::any_of(policy.rules.begin(), policy.rules.end(), [](const PolicyRule& rule) {
+        return rule.in && rule.pass && covers(rule.match, Match::icmp_error);
+      });
   limits_.use(policy);
   counters_.rules = {};
 }
@@ -150,7 +154,10 @@ Verdict Cleartext::check_ip(const Packet& packet, Direction direction, uint64_t 
     const Verdict v = check_ip_from_access(*policy_, packet, upper, subject.kind, flow);
     if (!v.is_pass()) return v;
   }
-  if (subject.kind == Match::icmp_error) {
+  // From the access side anybody sends errors about packets of all UEs, two look-ups of the SPD in
+  // no cache each: not for one that no rule can pass. From the host, where they would tell of a
+  // leak, the reason is always known.
+  if (subject.kind == Match::icmp_error && (!in || errors_may_come_in_)) {
     const Verdict v = check_quote(packet, upper, direction, now_tsc);
     if (!v.is_pass()) return v;
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The verdict on a packet that no SA protects (RFC 4301 5.1, 5.2): Policy applied, in this order:
-// what nobody may send (access_check.h), ICMP errors that quote protected packets, protected ports,
-// the rules with their rates, default-deny.
+// what nobody may send (access_check.h), ICMP errors that quote protected packets (from the access
+// side only where a rule can pass an error: else the rules drop them all), protected ports, the
+// rules with their rates, default-deny.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +56,7 @@ class Cleartext {
                       uint64_t now_tsc) const;
 
   const Policy* policy_ = nullptr;
+  bool errors_may_come_in_ = false;  // some rule passes them, at least from somewhere
   const ProtectedPorts& ports_;
   Spd& spd_;
   Steerer& steerer_;

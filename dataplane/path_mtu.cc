@@ -80,8 +80,7 @@ Verdict PathMtu::hear(Packet& packet, uint64_t now_tsc) {
   if (!quote) return Verdict::pass();
 
   const auto told = told_mtu(packet, packet.header<IcmpHeader>(upper.offset));
-  if (!told || !quote->has_number || icmp_checksum(packet, upper.offset) != 0 ||
-      packet.is_ipv4() != quote->source.is_v4()) {
+  if (!told || !quote->has_number || packet.is_ipv4() != quote->source.is_v4()) {
     return Verdict::drop(Drop::icmp_about_esp);
   }
   const auto mtu = usable_mtu(quote->source.is_v4(), *told, quote->total_bytes);
@@ -93,22 +92,29 @@ Verdict PathMtu::hear(Packet& packet, uint64_t now_tsc) {
     return steerer_.error_to_owner(quote->source, quote->destination, packet, now_tsc,
                                    Drop::icmp_about_esp);
   }
-  learn(*quote, *mtu, now_tsc);
+  // The sum last: it costs what the whole message has, and a guess seldom comes so far.
+  if (is_news(*quote, *mtu, now_tsc) && icmp_checksum(packet, upper.offset) == 0 &&
+      lessons_.take(now_tsc)) {
+    learn(*quote, *mtu, now_tsc);
+  }
   return Verdict::drop(Drop::icmp_about_esp);
 }
 
-void PathMtu::learn(const Quote& quote, uint32_t mtu, uint64_t now_tsc) {
+bool PathMtu::is_news(const Quote& quote, uint32_t mtu, uint64_t now_tsc) {
   OutboundSa* about = nullptr;
   spd_.for_each(quote.source, quote.destination, [&](OutboundSa& sa) {
     if (sa.spi == quote.spi) about = &sa;
   });
-  if (about == nullptr) return;
+  if (about == nullptr) return false;
   // Numbers that were not sent yet are far behind, too.
   const uint32_t behind =
       static_cast<uint32_t>(about->last_sent) - static_cast<uint32_t>(quote.number);
-  if (behind >= kPathMtuRecentPackets) return;
+  if (behind >= kPathMtuRecentPackets) return false;
   forget_old_path_mtu(spd_, *about, now_tsc);
-  if (mtu >= mtu_towards(*about, access_mtu_) || !lessons_.take(now_tsc)) return;
+  return mtu < mtu_towards(*about, access_mtu_);
+}
+
+void PathMtu::learn(const Quote& quote, uint32_t mtu, uint64_t now_tsc) {
   spd_.for_each(quote.source, quote.destination, [&](OutboundSa& sa) {
     sa.path_mtu = static_cast<uint16_t>(mtu);
     spd_.sas().record(sa).path_mtu_until = path_mtu_tick(now_tsc + lifetime_tsc_);

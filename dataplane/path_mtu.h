@@ -60,6 +60,8 @@ class PathMtu {
 
  private:
   struct Quote;
+  // Whether it names a live SA, a number that one has just used, and less than is known by now.
+  bool is_news(const Quote& quote, uint32_t mtu, uint64_t now_tsc);
   void learn(const Quote& quote, uint32_t mtu, uint64_t now_tsc);
 
   const uint16_t access_mtu_;

@@ -9,7 +9,10 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/checksum.h"
+#include "dataplane/classify.h"
 #include "dataplane/counters.h"
+#include "dataplane/icmp.h"
 #include "dataplane/wire.h"
 #include "perf/path_load.h"
 
@@ -69,6 +72,30 @@ inline void make_beyond_rate_of_source(PathLoad::Frame& frame) {
   std::memset(ip.source + 4, 1, 12);
 }
 
+// What a router says of the frame's packet, which our side has sent: too big for 1280 bytes (RFC
+// 4443 3.2), with a right checksum.
+inline void make_too_big(PathLoad::Frame& frame) {
+  constexpr size_t kErrorBytes = sizeof(Ipv6Header) + sizeof(IcmpHeader);
+  frame.insert(frame.begin() + kIpOffset, kErrorBytes, 0);
+  auto& ip = header_at<Ipv6Header>(frame, kIpOffset);
+  const auto& quoted = header_at<Ipv6Header>(frame, kIpOffset + kErrorBytes);
+  const auto bytes = static_cast<uint16_t>(frame.size() - kEspOffset);
+  ip.version_class_flow = Be32(0x60000000);
+  ip.payload_length = Be16(bytes);
+  ip.next_header = Protocol::icmpv6;
+  std::memcpy(ip.source, quoted.destination, sizeof ip.source);
+  ip.source[15] ^= 0xff;
+  std::memcpy(ip.destination, quoted.source, sizeof ip.destination);
+  auto& icmp = header_at<IcmpHeader>(frame, kEspOffset);
+  icmp.type = kIcmpv6TooBig;
+  icmp.rest = Be32(kIpv6LeastMtu);
+  Packet packet;
+  packet.data = frame.data();
+  packet.length = static_cast<uint16_t>(frame.size());
+  classify(packet);
+  icmp.checksum = Be16(icmp_checksum(packet, kEspOffset));
+}
+
 enum class From : uint8_t { new_ring, good_ring, old_ring };
 
 struct Kind {
@@ -83,7 +110,7 @@ struct Kind {
 inline constexpr size_t kGood = 0;
 inline constexpr size_t kBadIcv = 1;
 inline constexpr size_t kLoneFragment = 7;
-inline constexpr std::array<Kind, 14> kKinds = {{
+inline constexpr std::array<Kind, 16> kKinds = {{
     {"good", Drop::kCount, From::good_ring, [](PathLoad::Frame&) {}},
     {"bad_icv", Drop::icv_mismatch, From::new_ring, [](PathLoad::Frame& f) { f.back() ^= 1; }},
     {"replayed", Drop::replayed, From::old_ring, [](PathLoad::Frame&) {}},
@@ -113,6 +140,19 @@ inline constexpr std::array<Kind, 14> kKinds = {{
     {"rate_of_rule", Drop::rate_of_rule, From::good_ring,
      [](PathLoad::Frame& f) { make_cleartext(f, 5060); }},
     {"rate_of_source", Drop::rate_of_source, From::good_ring, make_beyond_rate_of_source},
+    // About a packet to a live UE, but not of its SA: as near to a lesson as a stranger comes.
+    {"too_big_of_unknown_spi", Drop::icmp_about_esp, From::good_ring,
+     [](PathLoad::Frame& f) {
+       set_spi(f, header_at<EspHeader>(f, kEspOffset).spi.host() ^ 0x80000000);
+       make_too_big(f);
+     }},
+    {"icmp_error_without_rule", Drop::policy_default, From::good_ring,
+     [](PathLoad::Frame& f) {
+       header_at<Ipv6Header>(f, kIpOffset).next_header = Protocol::udp;
+       const auto bytes = static_cast<uint16_t>(f.size() - kEspOffset);
+       header_at<UdpHeader>(f, kEspOffset) = {Be16(5060), Be16(5060), Be16(bytes), Be16(0)};
+       make_too_big(f);
+     }},
 }};
 
 }  // namespace gmesp

@@ -143,6 +143,44 @@ TEST(IcmpError, FromTheAccessSideQuotesNoProtectedPacket) {
   EXPECT_EQ(lab.in(error(5060, 7000)), dropped(Drop::icmp_quotes_protected)) << "an SA's";
 }
 
+// Where no rule can pass an error at all, the rules drop it, whatever it quotes; a rule that passes
+// some of them is enough for the quote to be read first. From the host the quote is read always.
+TEST(IcmpError, FromTheAccessSideIsReadOnlyWhereARuleCanPassIt) {
+  const auto error = [](const Address& from, const Address& to, uint16_t port) {
+    const PacketBuilder quoted = PacketBuilder().ip(to, from).udp(port, kUePort);
+    return PacketBuilder().ip(from, to).icmp(1, quoted.ip_packet());
+  };
+  const PacketBuilder in = error(kUe6, kPcscf6, kPcscfPort);
+  const PacketBuilder out = error(kPcscf6, kUe6, kPcscfPort);
+  const PacketBuilder harmless = error(kUe6, kPcscf6, kOpenPort);
+  PolicyRule passes{.name = "rule", .match = Match::icmp_error}, drops = passes, leaves = passes;
+  PolicyRule echo = passes, far = passes;
+  drops.pass = leaves.in = false;
+  echo.match = Match::icmp_echo;
+  far.remote = {*parse_prefix("2001:db8:77::/48")};
+  const struct {
+    std::vector<PolicyRule> rules;
+    Drop quoting, other;
+  } rows[] = {{{}, Drop::policy_default, Drop::policy_default},
+              {{leaves, echo}, Drop::policy_default, Drop::policy_default},
+              {{drops}, Drop::policy_rule, Drop::policy_rule},
+              {{far}, Drop::icmp_quotes_protected, Drop::policy_default},
+              {{drops, passes}, Drop::icmp_quotes_protected, Drop::policy_rule}};
+  for (const auto& row : rows) {
+    const Policy open = open_policy();
+    Policy policy = open;
+    policy.rules = row.rules;
+    PathLab lab(open);
+    lab.use(policy);
+    EXPECT_EQ(lab.in(in), dropped(row.quoting));
+    EXPECT_EQ(lab.in(harmless), dropped(row.other));
+    EXPECT_EQ(lab.out(out), dropped(Drop::icmp_quotes_protected));
+    lab.use(open);
+    EXPECT_EQ(lab.in(in), dropped(Drop::icmp_quotes_protected));
+    EXPECT_EQ(lab.in(harmless), passed(harmless));
+  }
+}
+
 // Hosts read more than we do: fragments, further headers, a wrong version. Empty quotes tell nobody
 // anything.
 TEST(IcmpError, FromTheAccessSideIsDroppedWhenItHidesTheQuotedPorts) {

@@ -227,6 +227,20 @@ TEST(PathMtuLearning, NeedsARightChecksum) {
   });
 }
 
+// Wrong ones take none of the lessons that right ones may give.
+TEST(PathMtuLearning, AWrongChecksumTakesNobodysLesson) {
+  for_each_family([](const Family& family) {
+    Learner lab(family);
+    Frame wrong = lab.error(1400, lab.sent()).frame();
+    wrong.back() ^= 1;
+    for (uint32_t n = 0; n < PathMtu::kLessonsPerSecond; ++n) {
+      EXPECT_EQ(lab.in(wrong), dropped(Drop::icmp_about_esp));
+    }
+    EXPECT_EQ(lab.path_mtu(), 0);
+    EXPECT_EQ(lab.learned(1400), 1400);
+  });
+}
+
 // Up to the byte that makes it readable; before the protocol it may be about anything.
 TEST(PathMtuLearning, ReadsAQuoteCutOffAnywhere) {
   for_each_family([](const Family& family) {
