@@ -93,8 +93,8 @@ Verdict PathMtu::hear(Packet& packet, uint64_t now_tsc) {
                                    Drop::icmp_about_esp);
   }
   // The sum last: it costs what the whole message has, and a guess seldom comes so far.
-  if (is_news(*quote, *mtu, now_tsc) && icmp_checksum(packet, upper.offset) == 0 &&
-      lessons_.take(now_tsc)) {
+  if (looks_.take(now_tsc) && is_news(*quote, *mtu, now_tsc) &&
+      icmp_checksum(packet, upper.offset) == 0 && lessons_.take(now_tsc)) {
     learn(*quote, *mtu, now_tsc);
   }
   return Verdict::drop(Drop::icmp_about_esp);

@@ -44,12 +44,17 @@ inline uint16_t mtu_towards(const OutboundSa& sa, uint16_t access_mtu) {
 class PathMtu {
  public:
   static constexpr uint32_t kLessonsPerSecond = 100;
+  // Anybody can send what looks like a lesson, and to see that it is none costs two lines that are
+  // in no cache: beyond this it is dropped unseen. True ones come by the hundred at most.
+  static constexpr uint32_t kLooksPerSecond = 20'000;
+  static constexpr uint32_t kLooksAtOnce = 256;
 
   PathMtu(uint16_t access_mtu, uint64_t tsc_hz, Spd& spd, Steerer& steerer)
       : access_mtu_(access_mtu),
         lifetime_tsc_(kPathMtuLifetimeS * tsc_hz),
         spd_(spd),
         steerer_(steerer),
+        looks_(kLooksPerSecond, kLooksAtOnce, tsc_hz),
         lessons_(kLessonsPerSecond, kLessonsPerSecond, tsc_hz) {}
 
   // A stage for cleartext from the access port: passes all but ICMP errors that quote ESP, which
@@ -68,6 +73,7 @@ class PathMtu {
   const uint64_t lifetime_tsc_;
   Spd& spd_;
   Steerer& steerer_;
+  Throttle looks_;
   Throttle lessons_;
 };
 

@@ -140,7 +140,8 @@ inline constexpr std::array<Kind, 16> kKinds = {{
     {"rate_of_rule", Drop::rate_of_rule, From::good_ring,
      [](PathLoad::Frame& f) { make_cleartext(f, 5060); }},
     {"rate_of_source", Drop::rate_of_source, From::good_ring, make_beyond_rate_of_source},
-    // About a packet to a live UE, but not of its SA: as near to a lesson as a stranger comes.
+    // About a packet to a live UE, but not of its SA: as near to a lesson as a stranger comes. All
+    // but the first few are beyond the rate of look-ups (PathMtu).
     {"too_big_of_unknown_spi", Drop::icmp_about_esp, From::good_ring,
      [](PathLoad::Frame& f) {
        set_spi(f, header_at<EspHeader>(f, kEspOffset).spi.host() ^ 0x80000000);

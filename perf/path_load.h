@@ -58,6 +58,13 @@ class PathLoad {
   const Counters& counters() const { return counters_; }
 
  private:
+  // TSC cycles, more than every bench takes: what is beyond a rate stays beyond it.
+  static constexpr uint64_t kLongSecond = uint64_t{1} << 40;
+  static PathConfig with_long_seconds() {
+    PathConfig config;
+    config.tsc_hz = kLongSecond;
+    return config;
+  }
   void choose_ues();
   void install_sas();
   void arm(size_t& next);
@@ -93,11 +100,10 @@ class PathLoad {
   AuditRing audit_ring_;  // nobody empties it
   Drops drops_{counters_, audit_ring_, 1'000'000'000};
   Steerer steerer_{tables_.worker, steering_, mesh_, drops_, 1'000'000'000};
-  RateLimits limits_{uint64_t{1} << 40, 1,
-                     0x243f6a8885a308d3};  // a second that outlasts every bench
+  RateLimits limits_{kLongSecond, 1, 0x243f6a8885a308d3};
   Cleartext cleartext_{policy_, ports_, spd_, steerer_, limits_, counters_};
   PacketPools pools_;
-  const PathConfig config_;
+  const PathConfig config_ = with_long_seconds();
   Inbound inbound_;
   Outbound outbound_;
   std::array<Burst, 2> bursts_;

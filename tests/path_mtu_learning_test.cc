@@ -241,6 +241,19 @@ TEST(PathMtuLearning, AWrongChecksumTakesNobodysLesson) {
   });
 }
 
+// However many guesses come, so many of them are looked up and no more; true ones are heard again a
+// moment later.
+TEST(PathMtuLearning, LooksUpAtABoundedRate) {
+  for_each_family([](const Family& family) {
+    Learner lab(family);
+    const Bytes unsent = lab.sent(Learner::kSent + 1);
+    for (uint32_t n = 0; n < PathMtu::kLooksAtOnce; ++n) EXPECT_EQ(lab.learned(1400, unsent), 0);
+    EXPECT_EQ(lab.learned(1400), 0);
+    lab.now_tsc += kSecond / PathMtu::kLooksPerSecond;
+    EXPECT_EQ(lab.learned(1400), 1400);
+  });
+}
+
 // Up to the byte that makes it readable; before the protocol it may be about anything.
 TEST(PathMtuLearning, ReadsAQuoteCutOffAnywhere) {
   for_each_family([](const Family& family) {
