@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <vector>
+
 #include "dataplane/classify.h"
 #include "tests/fake_port.h"
 #include "tests/packet_builder.h"
@@ -34,6 +39,28 @@ TEST(UpdatedChecksum, EqualsANewSum) {
 // RFC 1624 section 4: the case that the formula of RFC 1141 gets wrong.
 TEST(UpdatedChecksum, ExampleOfRfc1624) {
   EXPECT_EQ(updated_checksum(Be16(0xdd2f), 0x5555, 0x3285).host(), 0x0000);
+}
+
+// RFC 1071, byte by byte (packet_builder.h): at every alignment, behind the last whole word
+// whatever is left, and where every carry goes round. What follows does not count.
+TEST(InternetChecksum, EqualsTheNaiveSumAtEveryAlignmentAndLength) {
+  std::mt19937 random(1);
+  const auto any_byte = [&] { return static_cast<uint8_t>(random()); };
+  const auto ff = [] { return uint8_t{0xff}; };
+  std::vector<size_t> lengths(71);
+  std::iota(lengths.begin(), lengths.end(), 0);
+  for (size_t length = 1396; length <= 1404; ++length) lengths.push_back(length);
+  for (const size_t length : lengths) {
+    for (size_t at = 0; at < 16; ++at) {
+      for (int round = 0; round < 8; ++round) {
+        Bytes bytes(at + length + 8);
+        std::generate(bytes.begin(), bytes.end(), [&] { return round == 0 ? ff() : any_byte(); });
+        const Bytes summed(bytes.begin() + static_cast<std::ptrdiff_t>(at), bytes.end() - 8);
+        ASSERT_EQ(internet_checksum(bytes.data() + at, length), internet_checksum(summed))
+            << length << " bytes at " << at;
+      }
+    }
+  }
 }
 
 bool good(const Frame& frame) {
