@@ -114,13 +114,17 @@ void Steerer::to_transmitter(Burst& burst, SteerTo to) {
   });
 }
 
+// One burst in all, so that none of them can overflow; whoever has packets may fill it. Where it is
+// full, the next poll begins at the next ring: each has its turn, however full the others are.
 size_t Steerer::receive(std::array<Burst, kSteerToCount>& bursts) {
-  const size_t share = Burst::kCapacity / steering_.workers();  // no burst can overflow
+  const size_t workers = steering_.workers();
   size_t received = 0;
-  for (size_t from = 0; from < steering_.workers(); ++from) {
+  for (size_t rings = 0; rings < workers && received < Burst::kCapacity; ++rings) {
+    const size_t from = next_ring_;
+    next_ring_ = from + 1 < workers ? from + 1 : 0;
     if (from == self_) continue;
     SteeredPacket steered;
-    for (size_t i = 0; i < share && mesh_.ring(from, self_).pop(steered); ++i) {
+    while (received < Burst::kCapacity && mesh_.ring(from, self_).pop(steered)) {
       bursts[static_cast<size_t>(steered.to)].push(steered.packet);
       ++received;
     }

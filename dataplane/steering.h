@@ -29,7 +29,7 @@ uint32_t rss_hash(const Address& a, const Address& b);
 
 class Steering {
  public:
-  static constexpr size_t kMaxWorkers = Burst::kCapacity;  // a burst takes one packet from each
+  static constexpr size_t kMaxWorkers = 64;   // a ring for each pair: 170 MB in all
   static constexpr size_t kMaxEntries = 512;  // the largest table of common NICs (X710, ConnectX)
 
   // The table's size follows the devices' tables (table_entries_for): a device repeats a smaller
@@ -116,7 +116,8 @@ class Steerer {
   }
   // Hands a burst to worker 0, which has the transmit queue this one lacks. Drops: steering_full.
   void to_transmitter(Burst& burst, SteerTo to);
-  // What other workers handed over, by SteerTo; the bursts are empty before. Returns how many.
+  // What other workers handed over, by SteerTo, a burst in all; each in its turn. The bursts are
+  // empty before. Returns how many.
   size_t receive(std::array<Burst, kSteerToCount>& bursts);
 
  private:
@@ -129,6 +130,7 @@ class Steerer {
   Drops& drops_;
   Counters& counters_;
   Throttle errors_;
+  size_t next_ring_ = 0;  // whose turn it is
 };
 
 }  // namespace gmesp

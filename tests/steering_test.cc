@@ -134,13 +134,108 @@ TEST(Steering, ItsTableIsAsLargeAsEveryDeviceCanFollow) {
   EXPECT_EQ(table_entries_for({2048, 1024}), Steering::kMaxEntries);
 }
 
-TEST(Steering, RefusesNoWorkersAndMoreThanABurstCanServe) {
+TEST(Steering, RefusesNoWorkersAndMoreThanItIsMadeFor) {
   EXPECT_THROW(Steering(0), std::invalid_argument);
   EXPECT_THROW(Steering(Steering::kMaxWorkers + 1), std::invalid_argument);
   EXPECT_NO_THROW(Steering{Steering::kMaxWorkers});
   for (const size_t entries : {0u, 1u, 96u, 1024u}) {
     EXPECT_THROW(Steering(2, entries), std::invalid_argument) << entries;
   }
+}
+
+// Worker 3 of 8, and what the others hand to it: packets that are as long as their worker's number.
+class SteererTest : public testing::Test {
+ protected:
+  static constexpr size_t kWorkers = 8, kSelf = 3;
+
+  void hand(size_t from, size_t packets) {
+    for (size_t i = 0; i < packets; ++i) {
+      Packet packet;
+      packet.length = static_cast<uint16_t>(from);
+      const auto to = static_cast<SteerTo>(i % kSteerToCount);
+      if (mesh_.ring(from, kSelf).push({packet, to})) ++handed_[from];
+    }
+  }
+  // How many a poll takes in all; of which worker, is added to taken_.
+  size_t poll() {
+    std::array<Burst, kSteerToCount> bursts;
+    const size_t received = steerer_.receive(bursts);
+    size_t seen = 0;
+    for (Burst& burst : bursts) {
+      for (const Packet& packet : burst) ++taken_[packet.length];
+      seen += burst.size();
+      burst.forget();
+    }
+    EXPECT_EQ(received, seen);
+    EXPECT_LE(received, Burst::kCapacity);
+    return received;
+  }
+
+  std::array<size_t, kWorkers> handed_{}, taken_{};
+
+ private:
+  Steering steering_{kWorkers};
+  SteeringMesh mesh_{kWorkers};
+  Counters counters_;
+  Drops drops_{counters_};
+  Steerer steerer_{kSelf, steering_, mesh_, drops_, 1'000'000'000};
+};
+
+// The crypto's lanes are full however few workers poll a port.
+TEST_F(SteererTest, OneWorkerAloneFillsABurst) {
+  for (const size_t from : {0u, 2u, 4u, 7u}) {
+    hand(from, Burst::kCapacity + 10);
+    EXPECT_EQ(poll(), Burst::kCapacity) << from;
+    EXPECT_EQ(poll(), 10u) << from;
+    EXPECT_EQ(poll(), 0u) << from;
+  }
+}
+
+TEST_F(SteererTest, FewPacketsOfEachCanAllComeInOnePoll) {
+  for (size_t from = 0; from < kWorkers; ++from) {
+    if (from != kSelf) hand(from, 9);
+  }
+  EXPECT_EQ(poll(), 7u * 9);
+  EXPECT_EQ(poll(), 0u);
+}
+
+// However full the others' rings are, each worker's turn comes within as many polls as there are
+// others, and those that are always full have equal shares, neighbours or not.
+TEST_F(SteererTest, NoRingStarvesAnother) {
+  const std::vector<std::vector<size_t>> crowds = {{0, 1, 2, 4, 5, 6, 7}, {1, 2}, {2, 4}, {0, 7}};
+  for (const std::vector<size_t>& crowd : crowds) {
+    for (const size_t from : crowd) taken_[from] = 0;
+    for (size_t round = 0; round < 20 * crowd.size(); ++round) {
+      for (const size_t from : crowd) hand(from, 2 * Burst::kCapacity);
+      EXPECT_EQ(poll(), Burst::kCapacity);
+    }
+    for (const size_t from : crowd) EXPECT_EQ(taken_[from], 20u * Burst::kCapacity) << from;
+    while (poll() != 0) {
+    }
+  }
+  EXPECT_EQ(taken_[kSelf], 0u);
+  hand(5, 1);
+  const size_t before = taken_[5];
+  size_t polls = 0;
+  while (taken_[5] == before && polls < kWorkers) {
+    for (const size_t from : {0u, 1u, 2u, 4u, 6u, 7u}) hand(from, 2 * Burst::kCapacity);
+    poll();
+    ++polls;
+  }
+  EXPECT_LE(polls, kWorkers - 1);
+}
+
+TEST_F(SteererTest, LosesNothingAndKeepsNothing) {
+  EXPECT_TRUE(rc::check([this] {
+    for (size_t step = 0; step < 30; ++step) {
+      const auto from = *rc::gen::inRange<size_t>(0, kWorkers);
+      if (from != kSelf) hand(from, *rc::gen::inRange<size_t>(0, 150));
+      poll();
+    }
+    while (poll() != 0) {
+    }
+    RC_ASSERT(handed_ == taken_);
+  }));
 }
 
 }  // namespace

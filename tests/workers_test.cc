@@ -201,25 +201,25 @@ TEST(Workers, CountWhatAFullSteeringRingDoesNotTake) {
   lab.expect_conserved();
 }
 
-// The other way: worker 1 hands back what only worker 0 can send. Each round of worker 0 takes half
-// of a burst from that ring and puts a whole one into the other.
+// The other way: workers 1 and 2 hand back what only worker 0 can send. Each round of worker 0
+// takes a burst from one of them by turns, and puts one into the ring to worker 1.
 TEST(Workers, CountWhatTheTransmittersRingDoesNotTake) {
   const AssumeRole role(worker_thread);
   WorkerLab::Shape shape;
-  shape.workers = 2;
+  shape.workers = 3;
   WorkerLab lab(shape);
-  const Ue remote = ue_of(lab, 1);
   constexpr size_t kRounds = 4;
-  const auto feed = [&](size_t frames) {
-    for (size_t i = 0; i < frames; ++i) lab.access.feed(0, remote.request().udp(1, 2).frame());
+  const auto feed = [&](size_t worker, size_t frames) {
+    const Frame frame = ue_of(lab, worker).request().udp(1, 2).frame();
+    for (size_t i = 0; i < frames; ++i) lab.access.feed(0, frame);
   };
-  feed(SteeringMesh::kRingCapacity);
-  while (lab.workers[0]->poll()) {
-  }
-  while (lab.workers[1]->poll()) {
+  for (const size_t worker : {1u, 2u}) feed(worker, SteeringMesh::kRingCapacity);
+  for (const auto& worker : lab.workers) {
+    while (worker->poll()) {
+    }
   }
   EXPECT_EQ(lab.counters(1).steered_for_tx, SteeringMesh::kRingCapacity);
-  feed(kRounds * Burst::kCapacity);
+  feed(1, kRounds * Burst::kCapacity);
   for (size_t i = 0; i < kRounds; ++i) lab.workers[0]->poll();
   while (lab.workers[1]->poll()) {
   }
