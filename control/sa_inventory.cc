@@ -63,8 +63,7 @@ std::optional<SaPlace> SaInventory::insert(size_t worker, const SaEntry& entry) 
   const SaPlace place = this->place(worker, index);
   (*this)[place] = entry;
   (*this)[place].window_words = new_window_words(entry.window);
-  by_identity_.insert(key(entry.spi, entry.selector.destination),
-                      SaIndex{static_cast<uint32_t>(place)});
+  by_identity_.insert(key(entry.spi, entry.selector.destination), place);
   taken_[static_cast<size_t>(place) / kPlacesPerWord] |= bit_of(place);
   ++size_;
   return place;
@@ -72,8 +71,7 @@ std::optional<SaPlace> SaInventory::insert(size_t worker, const SaEntry& entry) 
 
 void SaInventory::erase(SaPlace place) {
   SaEntry& entry = (*this)[place];
-  by_identity_.remove(key(entry.spi, entry.selector.destination),
-                      SaIndex{static_cast<uint32_t>(place)});
+  by_identity_.remove(key(entry.spi, entry.selector.destination), place);
   delete_window_words(entry.window_words);
   entry = SaEntry{};
   places_[worker(place)].free.push_back(index(place));
@@ -82,12 +80,10 @@ void SaInventory::erase(SaPlace place) {
 }
 
 std::optional<SaPlace> SaInventory::find(Spi spi, const Address& destination) const {
-  const SaIndex found = by_identity_.find(key(spi, destination), [&](SaIndex index) {
-    return direction_ == Direction::in ||
-           entries_[static_cast<size_t>(index)].selector.destination == destination;
+  const SaPlace found = by_identity_.find(key(spi, destination), [&](SaPlace place) {
+    return direction_ == Direction::in || (*this)[place].selector.destination == destination;
   });
-  if (found == kNoSa) return std::nullopt;
-  return SaPlace{static_cast<uint32_t>(found)};
+  return found == kNoPlace ? std::nullopt : std::optional(found);
 }
 
 std::optional<SaPlace> SaInventory::next(size_t from) const {
@@ -104,7 +100,7 @@ std::optional<SaPlace> SaInventory::next(size_t from) const {
 
 // The tag is the whole SPI. Many UEs may choose one SPI, so outbound the destination decides the
 // place too. There both are strangers' choice, who must not fill one bucket: keyed.
-IndexTable::Key SaInventory::key(Spi spi, const Address& destination) const {
+IndexKey SaInventory::key(Spi spi, const Address& destination) const {
   const auto tag = static_cast<uint32_t>(spi);
   if (direction_ == Direction::in) return {spread(tag), tag};
   SipHash hash(hash_key_);

@@ -42,6 +42,7 @@ static_assert(sizeof(SaEntry) == 64, "a million SAs: one line each");
 
 // Index of an entry: worker * capacity of a worker + SaIndex.
 enum class SaPlace : uint32_t {};
+constexpr SaPlace kNoPlace{0xffffffff};
 
 class SaInventory {
  public:
@@ -86,7 +87,7 @@ class SaInventory {
     uint32_t ever_used = 0;
     std::vector<SaIndex> free;  // below ever_used
   };
-  IndexTable::Key key(Spi spi, const Address& destination) const;
+  IndexKey key(Spi spi, const Address& destination) const;
 
   Direction direction_;
   SipHashKey hash_key_;
@@ -94,7 +95,7 @@ class SaInventory {
   size_t size_ = 0;
   std::vector<uint64_t> taken_;  // a bit for each place
   LargeArray<SaEntry> entries_;
-  IndexTable by_identity_;
+  IndexTable<SaPlace, kNoPlace> by_identity_;
   std::vector<Places> places_;
 };
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// 32-bit tag -> SaIndex in buckets of one cache line: a look-up reads one line, two in some 2 % of
-// cases at full capacity when the caller's places are spread evenly (spread()). Fixed size, no
-// rehash. Several entries may have the same tag; the caller's predicate tells them apart. An entry
-// that finds its bucket full goes to the next one; every bucket counts the entries that passed it,
-// so a look-up knows where to stop and a delete leaves no tombstone.
+// 32-bit tag -> where something stands (SaIndex, SaPlace, Slot: 32 bits, one value for nowhere), in
+// buckets of one cache line: a look-up reads one line, two in some 2 % of cases at full capacity
+// when the caller's places are spread evenly (spread()). Fixed size, no rehash. Several entries may
+// have the same tag; the caller's predicate tells them apart. An entry that finds its bucket full
+// goes to the next one; every bucket counts the entries that passed it, so a look-up knows where to
+// stop and a delete leaves no tombstone.
 #pragma once
 
 #include <emmintrin.h>
@@ -14,7 +15,6 @@
 
 #include "crypto/prefetch.h"
 #include "dataplane/large_array.h"
-#include "dataplane/sa_table.h"
 
 namespace gmesp {
 
@@ -26,38 +26,39 @@ inline uint32_t spread(uint64_t value) {
   return static_cast<uint32_t>(value * 0xbf58476d1ce4e5b9 >> 32);
 }
 
+// Place in a table, as a share of 2^32, and tag within it. Tag 0 marks a free entry.
+struct IndexKey {
+  uint32_t place;
+  uint32_t tag;
+};
+
+template <typename Index, Index kNone>
 class IndexTable {
  public:
-  // Place in the table, as a share of 2^32, and tag within it. Tag 0 marks a free entry.
-  struct Key {
-    uint32_t place;
-    uint32_t tag;
-  };
-
   // Never full while it holds at most `capacity` entries: there are 7 entries for every 4.
   explicit IndexTable(size_t capacity) : buckets_(capacity / kTargetLoad + 1) {}
 
   void populate() { buckets_.populate(); }
 
-  void prefetch(Key key) const { prefetch_to_read(&buckets_[bucket_of(key)]); }
+  void prefetch(IndexKey key) const { prefetch_to_read(&buckets_[bucket_of(key)]); }
 
-  // The first entry with this tag whose index satisfies `is_it`; kNoSa when there is none.
+  // The first entry with this tag whose index satisfies `is_it`; kNone when there is none.
   template <typename Predicate>
-  SaIndex find(Key key, Predicate&& is_it) const {
+  Index find(IndexKey key, Predicate&& is_it) const {
     // Once round at most: deletes can leave every bucket with an entry that passed it.
     size_t place = bucket_of(key);
     for (size_t step = 0; step < buckets_.size(); ++step, place = next(place)) {
       const Bucket& bucket = buckets_[place];
       for (uint32_t hits = bucket.matches(key.tag); hits != 0; hits &= hits - 1) {
-        const SaIndex index = bucket.indexes[std::countr_zero(hits)];
+        const Index index = bucket.indexes[std::countr_zero(hits)];
         if (is_it(index)) return index;
       }
       if (bucket.passed == 0) break;
     }
-    return kNoSa;
+    return kNone;
   }
 
-  void insert(Key key, SaIndex index) {
+  void insert(IndexKey key, Index index) {
     for (size_t place = bucket_of(key);; place = next(place)) {
       Bucket& bucket = buckets_[place];
       if (const uint32_t free = bucket.matches(kFree); free != 0) {
@@ -70,7 +71,7 @@ class IndexTable {
   }
 
   // The entry (key, index) is in the table.
-  void remove(Key key, SaIndex index) {
+  void remove(IndexKey key, Index index) {
     size_t place = bucket_of(key);
     for (; position(buckets_[place], key.tag, index) < 0; place = next(place)) {
       --buckets_[place].passed;
@@ -79,7 +80,7 @@ class IndexTable {
   }
 
   // The entry (key, before) is in the table and stands for `after` from now on.
-  void replace(Key key, SaIndex before, SaIndex after) {
+  void replace(IndexKey key, Index before, Index after) {
     size_t place = bucket_of(key);
     while (position(buckets_[place], key.tag, before) < 0) place = next(place);
     buckets_[place].indexes[position(buckets_[place], key.tag, before)] = after;
@@ -103,7 +104,7 @@ class IndexTable {
   struct alignas(64) Bucket {
     uint32_t tags[kEntries];
     uint32_t passed;  // entries that were meant for here or before and live further on
-    SaIndex indexes[kEntries];
+    Index indexes[kEntries];
 
     // Bit i: entry i has this tag. Without a branch for each entry: which one it is differs from
     // packet to packet, and a wrong guess costs more than all seven comparisons.
@@ -120,14 +121,14 @@ class IndexTable {
   static_assert(sizeof(Bucket) == 64, "a look-up reads one line");
 
   // Of the entry in its bucket; below 0 when it is not there.
-  static int position(const Bucket& bucket, uint32_t tag, SaIndex index) {
+  static int position(const Bucket& bucket, uint32_t tag, Index index) {
     for (uint32_t hits = bucket.matches(tag); hits != 0; hits &= hits - 1) {
       if (bucket.indexes[std::countr_zero(hits)] == index) return std::countr_zero(hits);
     }
     return -1;
   }
   // Any number of buckets, not a power of two: capacity costs what it says.
-  size_t bucket_of(Key key) const { return uint64_t{key.place} * buckets_.size() >> 32; }
+  size_t bucket_of(IndexKey key) const { return uint64_t{key.place} * buckets_.size() >> 32; }
   size_t next(size_t place) const { return place + 1 == buckets_.size() ? 0 : place + 1; }
 
   LargeArray<Bucket> buckets_;

@@ -154,10 +154,9 @@ uint32_t Reassembler::source_place(const Address& source) const {
 }
 
 Slot Reassembler::find(const Key& key, uint64_t hash) const {
-  const SaIndex found = by_key_.find(place_of(hash), [&](SaIndex index) {
-    return std::memcmp(&datagrams_[static_cast<Slot>(index)].key, &key, sizeof key) == 0;
+  return by_key_.find(place_of(hash), [&](Slot slot) {
+    return std::memcmp(&datagrams_[slot].key, &key, sizeof key) == 0;
   });
-  return found == kNoSa ? kNoSlot : static_cast<Slot>(found);
 }
 
 // Known is who we would protect an answer to.
@@ -177,7 +176,7 @@ Slot Reassembler::start_datagram(const Key& key, uint64_t hash, Standing standin
   datagram.hash = hash;
   datagram.source = source_place(key.source);
   datagram.standing = standing;
-  by_key_.insert(place_of(hash), SaIndex{slot});
+  by_key_.insert(place_of(hash), slot);
   append(datagrams_, of(by_standing_, standing).datagrams, &Datagram::in_standing, slot);
   append(datagrams_, of(sources_[datagram.source], standing).datagrams, &Datagram::in_source, slot);
   return slot;
@@ -327,7 +326,7 @@ void Reassembler::release_pieces(Datagram& datagram) {
 void Reassembler::forget(Slot slot) {
   const Datagram& datagram = datagrams_[slot];
   if (datagram.is_given_up()) count(datagram, -1);
-  by_key_.remove(place_of(datagram.hash), SaIndex{slot});
+  by_key_.remove(place_of(datagram.hash), slot);
   take_out(datagrams_, of(by_standing_, datagram.standing).datagrams, &Datagram::in_standing, slot);
   take_out(datagrams_, of(sources_[datagram.source], datagram.standing).datagrams,
            &Datagram::in_source, slot);

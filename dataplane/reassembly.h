@@ -132,7 +132,7 @@ class Reassembler {
   Verdict find_room(uint32_t source, Standing standing, Slot slot);
   static Key key_of(const Packet& packet, const Fragment& fragment);
   uint64_t hash(const Key& key) const;
-  static IndexTable::Key place_of(uint64_t hash) {
+  static IndexKey place_of(uint64_t hash) {
     return {static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32) | 1};
   }
   uint32_t source_place(const Address& source) const;
@@ -168,7 +168,7 @@ class Reassembler {
   Counters& counters_;
   SlotArray<Piece> pieces_;
   SlotArray<Datagram> datagrams_;
-  IndexTable by_key_;
+  IndexTable<Slot, kNoSlot> by_key_;
   // Sources of one standing that share a place bound each other.
   LargeArray<Shares> sources_;
   Shares by_standing_{};

@@ -42,13 +42,13 @@ class Sad {
 
  private:
   // The whole SPI is the tag, so a tag that matches is the SA.
-  static IndexTable::Key key(Spi spi) {
+  static IndexKey key(Spi spi) {
     const auto value = static_cast<uint32_t>(spi);
     return {spread(value), value};
   }
 
   SaTable<InboundSa> sas_;
-  IndexTable by_spi_;
+  IndexTable<SaIndex, kNoSa> by_spi_;
 };
 
 }  // namespace gmesp

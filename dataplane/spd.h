@@ -76,7 +76,7 @@ class Spd {
   SaTable<OutboundSa>& sas() { return sas_; }
 
  private:
-  static IndexTable::Key key(uint64_t hash) {
+  static IndexKey key(uint64_t hash) {
     return {static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32) | 1};
   }
   OutboundSa* find_in_chain(OutboundSa* candidate, const Flow& flow);
@@ -89,7 +89,7 @@ class Spd {
   void unlink(SaIndex index);
 
   SaTable<OutboundSa> sas_;
-  IndexTable by_addresses_;
+  IndexTable<SaIndex, kNoSa> by_addresses_;
   const HashKey hash_key_;
 };
 

@@ -37,7 +37,7 @@ SaEntry entry(std::mt19937& random) {
 }
 
 TEST(SaInventory, OutboundSasChosenToMeetInOneBucketDoNot) {
-  const size_t buckets = IndexTable(kCapacity).buckets();
+  const size_t buckets = IndexTable<SaPlace, kNoPlace>(kCapacity).buckets();
   SaInventory inventory(Direction::out, 1, kCapacity);
   std::mt19937 random(1);
   std::vector<SaEntry> chosen;
