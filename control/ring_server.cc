@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -64,10 +63,9 @@ bool RingServer::make_room(const Peer& newcomer) {
 void RingServer::let_go(Rings::iterator entry) {
   ServedRing& ring = *entry->second;
   if (ring.has_taken_memory()) {
-    ring.take_socket();
+    ring.hang_up();
   } else {
     epoll_ctl(epoll_, EPOLL_CTL_DEL, ring.socket().get(), nullptr);
-    shutdown(ring.socket().get(), SHUT_RDWR);
     untaken_.push_back({ring.take_socket(), ring.peer()});
   }
   ring.give_memory_back();

@@ -83,7 +83,7 @@ class RingServer {
   bool may_send_memory(const Peer& newcomer) ON(control_thread);
   // Takes a ring from those that have more than their share. False: there is none.
   bool make_room(const Peer& newcomer) ON(control_thread);
-  // Hangs up, then gives its memory back: a client that reads zeros finds that it was hung up on.
+  // Its end (ServedRing::hang_up()), and the end of what we have of it.
   void let_go(Rings::iterator entry) ON(control_thread);
   bool serve(uint32_t number, ServedRing& ring) ON(control_thread);
   void run_command(uint32_t number, ServedRing& ring) ON(control_thread);

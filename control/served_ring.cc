@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -71,8 +72,16 @@ void ServedRing::wipe_untaken_keys() {
   }
 }
 
+void ServedRing::hang_up() { const ClientSocket closed_here = std::move(socket_); }
+
+ClientSocket ServedRing::take_socket() {
+  shutdown(socket_.get(), SHUT_RDWR);
+  return std::move(socket_);
+}
+
 // Not when gmespd itself ends: the client still reads what it was answered.
 void ServedRing::give_memory_back() {
+  assert(!socket_ && "the client is hung up on before");
   wipe_untaken_keys();
   give_back(std::exchange(memory_, {}));
 }

@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "control/client/mapping.h"
@@ -45,18 +44,20 @@ class ServedRing {
 
   const Peer& peer() const { return peer_; }
   const ClientSocket& socket() const { return socket_; }
-  // At the ring's end, in this order: who has the socket hangs up, then the memory goes. It reads
-  // as zeros then, by which a client finds that it was hung up on. Nothing but peer() is of use
-  // after.
-  ClientSocket take_socket() { return std::move(socket_); }
+  // The ring's end, in this order: one of the first two, then the third. A client that reads zeros
+  // in its memory finds that it was hung up on. Nothing but peer() is of use after.
+  void hang_up();
+  // Hangs up as well, and leaves what the client has not taken out of the socket there.
+  [[nodiscard]] ClientSocket take_socket();
   void give_memory_back();
   // The client has told an index that cannot be.
   bool broken() const { return commands_.broken() || answers_.broken(); }
   // Whether the client has taken the memory's descriptor.
   bool has_taken_memory();
 
-  // The client has closed its end: a ring full of commands, which it may have submitted before, is
-  // all that is still taken. That is all of libgmesp's: it never has more unanswered than
+  // The client has closed its end, or is to go for what it has sent along
+  // (ClientSocket::receive()): a ring full of commands, which it may have submitted before, is all
+  // that is still taken. That is all of libgmesp's: it never has more unanswered than
   // can_be_served() takes. Of a client that goes on, the rest is dropped.
   void hear_hang_up();
   bool hung_up() const { return hung_up_; }
