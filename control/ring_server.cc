@@ -46,7 +46,7 @@ SharedHeader RingServer::header() const {
 }
 
 // The newest of that process: its others have more to lose.
-bool RingServer::make_room(const Peer& newcomer) {
+RingServer::Rings::iterator RingServer::who_makes_room(const Peer& newcomer) {
   std::vector<Peer> holders;
   for (const auto& [number, ring] : rings_) holders.push_back(ring->peer());
   const std::optional<Peer> giver = who_gives_way(holders, newcomer);
@@ -56,11 +56,7 @@ bool RingServer::make_room(const Peer& newcomer) {
     if (!giver || peer.user != giver->user || peer.process != giver->process) continue;
     if (newest == rings_.end() || entry->first > newest->first) newest = entry;
   }
-  if (newest == rings_.end()) return false;
-  spdlog::debug("ring taken from pid {} uid {}: it has most", giver->process, giver->user);
-  let_go(newest);
-  ++counts_.turned_away;
-  return true;
+  return newest;
 }
 
 void RingServer::let_go(Rings::iterator entry) {
@@ -94,29 +90,30 @@ bool RingServer::may_send_memory(const Peer& newcomer) {
 
 void RingServer::adopt(ClientSocket socket) {
   const Peer peer = Peer::of(socket.get());
-  if (!may_send_memory(peer)) {
+  const auto turn_away = [&](Refusal why) {
     ++counts_.turned_away;
-    return send_refusal(socket.get(), Refusal::no_memory);
-  }
-  if (rings_.size() >= kMaxRings && !make_room(peer)) {
-    ++counts_.turned_away;
-    return send_refusal(socket.get(), Refusal::too_many_connections);
-  }
+    send_refusal(socket.get(), why);
+  };
+  if (!may_send_memory(peer)) return turn_away(Refusal::no_memory);
+  const bool full = rings_.size() >= kMaxRings;
+  const auto giver = full ? who_makes_room(peer) : rings_.end();
+  if (full && giver == rings_.end()) return turn_away(Refusal::too_many_connections);
   FileDescriptor descriptor;
   std::optional<Mapping> memory = make_ring_memory(header(), descriptor);
-  if (!memory) {
-    ++counts_.turned_away;
-    return send_refusal(socket.get(), Refusal::no_memory);
-  }
-  spdlog::debug("ring opened: pid {} uid {} gid {}", peer.process, peer.user, peer.group);
   const uint32_t number = ++last_number_;
   epoll_event event{EPOLLIN, {}};
   event.data.u64 = kTagBit | number;
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0 ||
+  if (!memory || epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0 ||
       !send_with(socket.get(), client::kRingAnswer, descriptor.get())) {
-    ++counts_.turned_away;
-    return send_refusal(socket.get(), Refusal::no_memory);
+    return turn_away(Refusal::no_memory);
   }
+  if (full) {  // when nothing fails any more: no place is lost to one that has gone
+    const Peer& from = giver->second->peer();
+    spdlog::debug("ring taken from pid {} uid {}: it has most", from.process, from.user);
+    let_go(giver);
+    ++counts_.turned_away;
+  }
+  spdlog::debug("ring opened: pid {} uid {} gid {}", peer.process, peer.user, peer.group);
   rings_[number] = std::make_unique<ServedRing>(std::move(socket), std::move(*memory));
   ++counts_.opened;
 }

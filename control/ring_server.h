@@ -81,8 +81,9 @@ class RingServer {
   client::SharedHeader header() const;
   // Whether another descriptor may be sent there.
   bool may_send_memory(const Peer& newcomer) ON(control_thread);
-  // Takes a ring from those that have more than their share. False: there is none.
-  bool make_room(const Peer& newcomer) ON(control_thread);
+  // The ring that gives way when all places are taken: one of those that have more than their
+  // share. End: there is none.
+  Rings::iterator who_makes_room(const Peer& newcomer) ON(control_thread);
   // Its end (ServedRing::hang_up()), and the end of what we have of it.
   void let_go(Rings::iterator entry) ON(control_thread);
   bool serve(uint32_t number, ServedRing& ring) ON(control_thread);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,11 +11,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "control/client/mapping.h"
 #include "control/client/records.h"
 #include "control/client/shared_ring.h"
 #include "control/file_descriptor.h"
+#include "control/ring_memory.h"
 #include "dataplane/address.h"
 
 namespace gmesp {
@@ -29,11 +32,55 @@ inline SocketPair socket_pair() {
   return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
+// One record, and the descriptor beside it, if any.
+inline FileDescriptor receive_with(int socket, std::string& record) {
+  char text[256];
+  iovec part{text, sizeof text};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (got > 0) record.assign(text, static_cast<size_t>(got));
+  const cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  int file = -1;
+  if (got > 0 && rights != nullptr) std::memcpy(&file, CMSG_DATA(rights), sizeof file);
+  return FileDescriptor(file);
+}
+
+// As another process has them, which has gone: the kernel knows pairs by who has made them.
+inline std::vector<SocketPair> socket_pairs_of_another(size_t count) {
+  const SocketPair channel = socket_pair();
+  const pid_t child = fork();
+  if (child == 0) {
+    for (size_t i = 0; i < count; ++i) {
+      const SocketPair pair = socket_pair();
+      if (!send_with(channel.servers.get(), "x", pair.ours.get()) ||
+          !send_with(channel.servers.get(), "x", pair.servers.get())) {
+        _exit(1);
+      }
+    }
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
+  std::vector<SocketPair> pairs(count);
+  std::string record;
+  for (SocketPair& pair : pairs) {
+    pair.ours = receive_with(channel.ours.get(), record);
+    pair.servers = receive_with(channel.ours.get(), record);
+  }
+  return pairs;
+}
+
 class RingClient {
  public:
   // socket: a connection that RingServer::adopt() has answered.
   explicit RingClient(FileDescriptor socket)
-      : socket_(std::move(socket)), memory_file_(receive()), memory_(memory_file_.get()) {
+      : socket_(std::move(socket)),
+        memory_file_(receive_with(socket_.get(), text_)),
+        memory_(memory_file_.get()) {
     if (!memory_) return;
     commands.emplace(memory_->commands, memory_.command_slots());
     answers.emplace(memory_->answers, memory_.answer_slots());
@@ -74,23 +121,6 @@ class RingClient {
   std::optional<client::RingConsumer> answers;
 
  private:
-  int receive() {
-    char text[256];
-    iovec part{text, sizeof text};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
-    if (got > 0) text_.assign(text, static_cast<size_t>(got));
-    const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    int file = -1;
-    if (got > 0 && rights != nullptr) std::memcpy(&file, CMSG_DATA(rights), sizeof file);
-    return file;
-  }
-
   FileDescriptor socket_;
   std::string text_;
   FileDescriptor memory_file_;

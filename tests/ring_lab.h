@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "control/registration/registrar.h"
 #include "control/ring_server.h"
@@ -27,10 +28,15 @@ class RingServerTest : public testing::Test {
     registrar_.on_event([this](const SetEvent& event) { heard(event); });
   }
 
-  std::unique_ptr<RingClient> connect() ON(control_thread) {
-    SocketPair pair = socket_pair();
+  std::unique_ptr<RingClient> connect() ON(control_thread) { return connect(socket_pair()); }
+  std::unique_ptr<RingClient> connect(SocketPair pair) ON(control_thread) {
     server_.adopt(std::move(pair.servers));
     return std::make_unique<RingClient>(std::move(pair.ours));
+  }
+  std::vector<std::unique_ptr<RingClient>> connect_many(size_t count) ON(control_thread) {
+    std::vector<std::unique_ptr<RingClient>> rings;
+    while (rings.size() < count) rings.push_back(connect());
+    return rings;
   }
   void heard(const SetEvent& event) {
     const AssumeRole role(control_thread);
@@ -38,7 +44,7 @@ class RingServerTest : public testing::Test {
   }
   // What the control thread does in a round.
   void round() ON(control_thread) {
-    epoll_event events[8];
+    epoll_event events[RingServer::kMaxRings];
     const int count = epoll_wait(epoll_.get(), events, std::size(events), 0);
     for (int i = 0; i < count; ++i) server_.on_ready(events[i].data.u64);
     server_.poll();
