@@ -45,27 +45,41 @@ SharedHeader RingServer::header() const {
           .role = static_cast<uint8_t>(role_)};
 }
 
+// The oldest: each has its round.
+RingServer::Rings::iterator RingServer::first_that_is_over() {
+  return std::ranges::find_if(rings_, [](const auto& entry) { return entry.second->is_over(); });
+}
+
 // The newest of that process: its others have more to lose.
 RingServer::Rings::iterator RingServer::who_makes_room(const Peer& newcomer) {
+  const auto over = first_that_is_over();
+  if (over != rings_.end()) return over;
   std::vector<Peer> holders;
   for (const auto& [number, ring] : rings_) holders.push_back(ring->peer());
   const std::optional<Peer> giver = who_gives_way(holders, newcomer);
   auto newest = rings_.end();
   for (auto entry = rings_.begin(); entry != rings_.end(); ++entry) {
     const Peer& peer = entry->second->peer();
-    if (!giver || peer.user != giver->user || peer.process != giver->process) continue;
-    if (newest == rings_.end() || entry->first > newest->first) newest = entry;
+    if (giver && peer.user == giver->user && peer.process == giver->process) newest = entry;
   }
   return newest;
 }
 
 void RingServer::let_go(Rings::iterator entry) {
   ServedRing& ring = *entry->second;
+  const Peer& peer = ring.peer();
+  if (ring.broken()) {
+    ++counts_.thrown_out;
+    spdlog::debug("a client of a ring was thrown out: its index cannot be");
+  } else if (!ring.is_over()) {
+    ++counts_.turned_away;
+    spdlog::debug("ring taken from pid {} uid {}: it has most", peer.process, peer.user);
+  }
   if (ring.has_taken_memory()) {
     ring.hang_up();
   } else {
     epoll_ctl(epoll_, EPOLL_CTL_DEL, ring.socket().get(), nullptr);
-    untaken_.push_back({ring.take_socket(), ring.peer()});
+    untaken_.push_back({ring.take_socket(), peer});
   }
   ring.give_memory_back();
   rings_.erase(entry);
@@ -107,12 +121,7 @@ void RingServer::adopt(ClientSocket socket) {
       !send_with(socket.get(), client::kRingAnswer, descriptor.get())) {
     return turn_away(Refusal::no_memory);
   }
-  if (full) {  // when nothing fails any more: no place is lost to one that has gone
-    const Peer& from = giver->second->peer();
-    spdlog::debug("ring taken from pid {} uid {}: it has most", from.process, from.user);
-    let_go(giver);
-    ++counts_.turned_away;
-  }
+  if (full) let_go(giver);  // when nothing fails any more: no place is lost to one that has gone
   spdlog::debug("ring opened: pid {} uid {} gid {}", peer.process, peer.user, peer.group);
   rings_[number] = std::make_unique<ServedRing>(std::move(socket), std::move(*memory));
   ++counts_.opened;
@@ -137,27 +146,20 @@ void RingServer::on_ready(uint64_t tag) {
 
 bool RingServer::poll() {
   bool progress = false;
-  for (auto next = rings_.begin(); next != rings_.end();) {
-    const auto entry = next++;
-    ServedRing& ring = *entry->second;
-    const bool served = serve(entry->first, ring);
-    progress |= served;
-    if (ring.broken()) {
-      ++counts_.thrown_out;
-      spdlog::debug("a client of a ring was thrown out: its index cannot be");
-    }
-    if (ring.broken() || (ring.hung_up() && !served)) let_go(entry);
-  }
+  for (const auto& [number, ring] : rings_) progress |= serve(number, *ring);
+  const auto over = first_that_is_over();
+  const bool one_goes = over != rings_.end();
+  if (one_goes) let_go(over);
   // Behind all: one client's command is another's event.
   for (const auto& [number, ring] : rings_) ring->ring_bell();
-  return progress;
+  return progress || one_goes;
 }
 
 bool RingServer::serve(uint32_t number, ServedRing& ring) {
   counts_.overflows += ring.mark_overflow();
   const size_t turn = std::min(kCommandsPerTurn, kCommandsPerRound / rings_.size());
   size_t taken = 0;
-  while (taken < turn && ring.can_be_served() && ring.take(command_)) {
+  while (taken < turn && ring.take(command_)) {
     run_command(number, ring);
     ++taken;
   }
@@ -224,7 +226,7 @@ bool RingServer::ready_to_wait() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   for (const auto& [number, ring] : rings_) {
     // One that reads no answers is looked at again with the next tick.
-    if ((ring->can_be_served() && ring->has_command()) || ring->broken()) return false;
+    if (ring->waits_for_turn() || ring->is_over()) return false;
   }
   return true;
 }

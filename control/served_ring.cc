@@ -104,14 +104,17 @@ bool ServedRing::can_be_served() {
   return answers_.used() + owed < client::kAnswerSlots && !answers_.broken();
 }
 
+bool ServedRing::waits_for_turn() {
+  return commands_left_ != 0 && can_be_served() && commands_.front() != nullptr;
+}
+
 bool ServedRing::has_room_for_event() {
   return answers_.used() < client::kAnswerSlots - client::kSlotsForCompletions;
 }
 
 bool ServedRing::take(CommandRecord& command) {
-  if (commands_left_ == 0) return false;
+  if (!waits_for_turn()) return false;
   std::byte* slot = commands_.front();
-  if (slot == nullptr) return false;
   std::memcpy(&command.head, slot, sizeof command.head);
   client::end_of_copy();
   wipe(slot + kKeysAt, kKeyBytes);  // of any kind: who knows what is in there

@@ -57,18 +57,19 @@ class ServedRing {
 
   // The client has closed its end, or is to go for what it has sent along
   // (ClientSocket::receive()): a ring full of commands, which it may have submitted before, is all
-  // that is still taken. That is all of libgmesp's: it never has more unanswered than
-  // can_be_served() takes. Of a client that goes on, the rest is dropped.
+  // that is still taken. That is all of libgmesp's: it never has more unanswered than there are
+  // places for answers. Of a client that goes on, the rest is dropped.
   void hear_hang_up();
   bool hung_up() const { return hung_up_; }
 
-  // Whether another command's answer has a place.
-  bool can_be_served();
-  bool has_command() { return commands_.front() != nullptr; }
+  // Whether there is a command, and a place for its answer.
+  bool waits_for_turn();
+  // Nothing is left to be done for it: whoever wants its place can have it.
+  bool is_over() { return broken() || (hung_up_ && !waits_for_turn()); }
   // The oldest command, as it was when it was read, once. Its keys are in `command` alone then.
-  // False: there is none.
+  // False: there is none, or no place for its answer.
   bool take(client::CommandRecord& command);
-  // A place for its answer. Precondition: can_be_served().
+  // A place for its answer. Precondition: take() has just said true.
   uint8_t keep(const UnansweredCommand& command);
   const UnansweredCommand& unanswered(uint8_t place) const { return unanswered_[place]; }
   void answer(uint8_t place, const client::AnswerRecord& record);
@@ -87,6 +88,8 @@ class ServedRing {
   void want_bells(bool wanted);
 
  private:
+  // Whether another command's answer has a place.
+  bool can_be_served();
   bool has_room_for_event();
   // Of commands that were not taken.
   void wipe_untaken_keys();

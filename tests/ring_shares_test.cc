@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What clients of the rings can take from others: of a round, with bells; places, by coming.
+// What clients of the rings can take from others: of a round, with bells, by going; places, by
+// coming.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -13,7 +16,65 @@
 namespace gmesp {
 namespace {
 
-class RingSharesTest : public RingServerTest {};
+using client::CommandKind;
+
+class RingSharesTest : public RingServerTest {
+ protected:
+  // Refused at once.
+  static void put(RingClient& ring, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(ring.put(RecordMaker(CommandKind::refresh, i, 1).record));
+    }
+  }
+  static size_t answers(RingClient& ring) {
+    size_t count = 0;
+    while (ring.get()) ++count;
+    return count;
+  }
+  static void lie(RingClient& ring) { ring.memory().answers.consumed = UINT64_MAX; }
+};
+
+// Each takes half a millisecond.
+TEST_F(RingSharesTest, OneRingGoesInARoundHoweverManyAreOver) {
+  AssumeRole role(control_thread);
+  const auto ring = connect();
+  const auto over = connect_many(10);
+  for (size_t i = 0; i < over.size(); i += 2) {
+    over[i]->hang_up();
+    lie(*over[i + 1]);
+  }
+  for (size_t gone = 1; gone <= over.size(); ++gone) {
+    put(*ring, 1);
+    round();
+    EXPECT_EQ(answers(*ring), 1u) << "the others are not waited for";
+    EXPECT_EQ(server_.rings(), 1 + over.size() - gone);
+    EXPECT_EQ(server_.counts().thrown_out, gone / 2);
+    EXPECT_EQ(server_.ready_to_wait(), gone == over.size());
+    server_.awake();
+  }
+}
+
+TEST_F(RingSharesTest, ANewcomerGetsThePlaceOfOneThatIsOver) {
+  AssumeRole role(control_thread);
+  auto rings = connect_many(RingServer::kMaxRings);
+  constexpr size_t kOver = 4;
+  for (size_t i = 0; i < kOver; i += 2) {
+    rings[i]->hang_up();
+    lie(*rings[i + 1]);
+  }
+  round();
+  EXPECT_EQ(server_.rings(), RingServer::kMaxRings - 1) << "three are still to go";
+  std::vector<std::unique_ptr<RingClient>> newcomers;
+  newcomers.push_back(connect(std::move(socket_pairs_of_another(1)[0])));
+  newcomers.push_back(connect(std::move(socket_pairs_of_another(1)[0])));
+  while (newcomers.size() < kOver) newcomers.push_back(connect());
+  for (const auto& newcomer : newcomers) EXPECT_TRUE(newcomer->connected()) << newcomer->text();
+  for (size_t i = kOver; i < rings.size(); ++i) EXPECT_TRUE(rings[i]->bells()) << i;
+  EXPECT_EQ(server_.rings(), RingServer::kMaxRings);
+  EXPECT_EQ(server_.counts().turned_away, 0u);
+  EXPECT_EQ(server_.counts().thrown_out, 2u);
+  EXPECT_FALSE(connect()->connected()) << "nobody else is over";
+}
 
 TEST_F(RingSharesTest, NobodyLosesAPlaceToOneThatCannotBeServed) {
   AssumeRole role(control_thread);
