@@ -83,4 +83,9 @@ std::optional<Peer> who_gives_way(std::span<const Peer> holders, const Peer& new
   return std::nullopt;
 }
 
+size_t FairParts::part(size_t whole, const Peer& peer) const {
+  const auto& processes = members_.at(peer.user);
+  return whole / members_.size() / processes.size() / processes.at(peer.process);
+}
+
 }  // namespace gmesp

@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 
@@ -32,5 +34,17 @@ std::optional<Peer> who_gives_way(std::span<const Peer> holders, const Peer& new
 // Whether `holder`, one of `holders`, is of a user (of one user, a process) that has more places
 // than the newcomer's.
 bool has_more(std::span<const Peer> holders, const Peer& holder, const Peer& newcomer);
+
+// What is shared out as places are: equal parts for users, of a user's for his processes, of a
+// process's for those that were added of it.
+class FairParts {
+ public:
+  void add(const Peer& peer) { ++members_[peer.user][peer.process]; }
+  // Of `whole`, rounded down, for one that was added.
+  size_t part(size_t whole, const Peer& peer) const;
+
+ private:
+  std::map<uid_t, std::map<uint64_t, size_t>> members_;
+};
 
 }  // namespace gmesp

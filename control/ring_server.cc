@@ -145,25 +145,29 @@ void RingServer::on_ready(uint64_t tag) {
 }
 
 bool RingServer::poll() {
-  bool progress = false;
-  for (const auto& [number, ring] : rings_) progress |= serve(number, *ring);
+  std::vector<Rings::value_type*> waiting;
+  FairParts parts;
+  for (auto& entry : rings_) {
+    ServedRing& ring = *entry.second;
+    counts_.overflows += ring.mark_overflow();
+    if (!ring.waits_for_turn()) continue;
+    waiting.push_back(&entry);
+    parts.add(ring.peer());
+  }
+  for (const auto* entry : waiting) {
+    const size_t part = parts.part(kCommandsPerRound, entry->second->peer());
+    serve(entry->first, *entry->second, std::clamp(part, size_t{1}, kCommandsPerTurn));
+  }
   const auto over = first_that_is_over();
   const bool one_goes = over != rings_.end();
   if (one_goes) let_go(over);
   // Behind all: one client's command is another's event.
   for (const auto& [number, ring] : rings_) ring->ring_bell();
-  return progress || one_goes;
+  return !waiting.empty() || one_goes;
 }
 
-bool RingServer::serve(uint32_t number, ServedRing& ring) {
-  counts_.overflows += ring.mark_overflow();
-  const size_t turn = std::min(kCommandsPerTurn, kCommandsPerRound / rings_.size());
-  size_t taken = 0;
-  while (taken < turn && ring.take(command_)) {
-    run_command(number, ring);
-    ++taken;
-  }
-  return taken != 0;
+void RingServer::serve(uint32_t number, ServedRing& ring, size_t turn) {
+  for (size_t i = 0; i < turn && ring.take(command_); ++i) run_command(number, ring);
 }
 
 void RingServer::run_command(uint32_t number, ServedRing& ring) {

@@ -44,10 +44,11 @@ class RingServer {
   static constexpr size_t kMaxUntaken = 4 * kMaxRings;
   static constexpr size_t kMaxUntakenOfUser = 2 * kMaxRings;
   static constexpr size_t kMaxUntakenOfProcess = 16;
-  // Commands of one client before others get their turn, and of all before others than rings do.
-  static constexpr size_t kCommandsPerTurn = 64;
+  // Commands of all in a round, before others than rings get their turn: in equal parts for the
+  // users who have any, the processes of each and the rings of each, but one of a ring at least.
   static constexpr size_t kCommandsPerRound = 512;
-  static_assert(kCommandsPerRound >= kMaxRings, "nobody is left out of a round");
+  // And of one ring.
+  static constexpr size_t kCommandsPerTurn = 64;
   // Tags of our descriptors in `epoll` have this bit.
   static constexpr uint64_t kTagBit = uint64_t{1} << 63;
 
@@ -88,7 +89,7 @@ class RingServer {
   Rings::iterator who_makes_room(const Peer& newcomer) ON(control_thread);
   // Its end (ServedRing::hang_up()), and the end of what we have of it.
   void let_go(Rings::iterator entry) ON(control_thread);
-  bool serve(uint32_t number, ServedRing& ring) ON(control_thread);
+  void serve(uint32_t number, ServedRing& ring, size_t turn) ON(control_thread);
   void run_command(uint32_t number, ServedRing& ring) ON(control_thread);
   void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
 

@@ -71,6 +71,16 @@ TEST(FairShare, ComparesUsersThenProcessesOfOneUser) {
   EXPECT_FALSE(has_more(holders, other_user, {9, 7, 0})) << "one more of the user with three";
 }
 
+TEST(FairShare, PartsAreEqualForUsersThenProcessesThenConnections) {
+  FairParts parts;
+  const Peer alone{1, 7, 0}, with_another{2, 8, 0}, of_three{3, 8, 0};
+  for (const Peer& peer : {alone, with_another, of_three, of_three, of_three}) parts.add(peer);
+  EXPECT_EQ(parts.part(512, alone), 256u);
+  EXPECT_EQ(parts.part(512, with_another), 128u);
+  EXPECT_EQ(parts.part(512, of_three), 42u);
+  EXPECT_EQ(parts.part(11, of_three), 0u) << "rounded down";
+}
+
 TEST(FairShare, KnowsAPeerByTheKernelsWord) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);

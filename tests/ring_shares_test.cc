@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What clients of the rings can take from others: of a round, with bells, by going; places, by
-// coming.
+// What clients of the rings can take from others: of a round, with commands, with bells, by going;
+// places, by coming.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -33,6 +33,32 @@ class RingSharesTest : public RingServerTest {
   }
   static void lie(RingClient& ring) { ring.memory().answers.consumed = UINT64_MAX; }
 };
+
+TEST_F(RingSharesTest, ARoundIsSharedByProcessesNotByRings) {
+  AssumeRole role(control_thread);
+  const auto rings = connect_many(100);
+  for (const auto& ring : rings) put(*ring, 8);
+  const auto other = connect(std::move(socket_pairs_of_another(1)[0]));
+  put(*other, 200);
+  server_.poll();
+  EXPECT_EQ(answers(*other), RingServer::kCommandsPerTurn);
+  size_t in_one_round = 0;
+  for (const auto& ring : rings) {
+    const size_t done = answers(*ring);
+    EXPECT_GE(done, 1u);
+    in_one_round += done;
+  }
+  EXPECT_LE(in_one_round, RingServer::kCommandsPerRound / 2);
+}
+
+TEST_F(RingSharesTest, ARoundIsSharedByThoseThatHaveACommand) {
+  AssumeRole role(control_thread);
+  const auto idle = connect_many(100);
+  const auto ring = connect();
+  put(*ring, 200);
+  server_.poll();
+  EXPECT_EQ(answers(*ring), RingServer::kCommandsPerTurn);
+}
 
 // Each takes half a millisecond.
 TEST_F(RingSharesTest, OneRingGoesInARoundHoweverManyAreOver) {
