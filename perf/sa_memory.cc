@@ -51,7 +51,7 @@ double grow(Suite suite, size_t sas) {
 }  // namespace
 
 SaMemory sa_memory(Suite suite) {
-  const size_t look_up = IndexTable::bytes_per_entry();
+  const size_t look_up = IndexTable<SaIndex, kNoSa>::bytes_per_entry();
   return {sizeof(InboundSa) + sizeof(SaRecord) + look_up,
           KeyStore::slot_bytes(suite) + sizeof(KeySlot),
           sizeof(SaEntry) + look_up + sizeof(SaIndex)};

@@ -68,7 +68,7 @@ std::vector<size_t> sa_counts(size_t capacity) {
 // Keys, both lines of an SA and its place in a look-up table, in both directions.
 size_t memory_mb(Suite suite, size_t sas, size_t workers) {
   constexpr size_t kTableBytes =
-      sizeof(InboundSa) + sizeof(SaRecord) + IndexTable::bytes_per_entry();
+      sizeof(InboundSa) + sizeof(SaRecord) + IndexTable<SaIndex, kNoSa>::bytes_per_entry();
   return workers * sas * 2 * (KeyStore::slot_bytes(suite) + kTableBytes) >> 20;
 }
 
