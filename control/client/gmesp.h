@@ -157,10 +157,10 @@ int gmesp_register(gmesp_client *, const struct gmesp_register_call *, int timeo
                    struct gmesp_report *);
 
 /* SM5/SM6: CK and IK, 16 bytes each, which the library does not keep. The completion comes when
- * every SA of the set is usable: the 401 may leave. CK and IK serve one set, which is checked for as
- * long as gmespd runs: those of before its restart must not be given again, with AES-GCM and AES-GMAC
- * they would make the same nonces (RFC 4106 3). security_server: role ue, of the 401; a refusal
- * unacceptable_proposal has ended the set (INT-66). */
+ * every SA of the set is usable: the 401 may leave. CK and IK serve one set, which is checked for
+ * as long as gmespd runs: those of before its restart must not be given again, with AES-GCM and
+ * AES-GMAC they would make the same nonces (RFC 4106 3). security_server: role ue, of the 401; a
+ * refusal unacceptable_proposal has ended the set (INT-66). */
 int gmesp_submit_challenge(gmesp_client *, uint64_t handle, const uint8_t *ck, const uint8_t *ik,
                            const char *security_server, uint64_t *token);
 int gmesp_challenge(gmesp_client *, uint64_t handle, const uint8_t *ck, const uint8_t *ik,
