@@ -376,6 +376,7 @@ TEST(Commands, WarnWhenADeviceDoesNotSpreadAsItClaims) {
 
 // What no worker saw is in no drop counter: status says it.
 TEST(Commands, StatusTellsWhatTheDevicesLost) {
+  const AssumeRole role(control_thread);
   Bench bench;
   const auto warned = [](const Json& status) {
     return std::ranges::any_of(status["warnings"], [](const Json& warning) {
