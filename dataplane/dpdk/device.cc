@@ -5,6 +5,9 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -63,6 +66,16 @@ rte_eth_conf device_conf(const DeviceConfig& config, const rte_eth_dev_info& inf
   return conf;
 }
 
+// Of one that the kernel keeps, by its word: net_af_packet of DPDK 22.11 always says up.
+const char* link_of_interface(int socket, unsigned index) {
+  ifreq request = {};
+  request.ifr_ifindex = static_cast<int>(index);
+  if (ioctl(socket, SIOCGIFNAME, &request) != 0 || ioctl(socket, SIOCGIFFLAGS, &request) != 0) {
+    return "unknown";
+  }
+  return (request.ifr_flags & IFF_RUNNING) != 0 ? "up" : "down";
+}
+
 }  // namespace
 
 void Device::PoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
@@ -73,6 +86,7 @@ void Device::Attached::close() {
   rte_device* device = device_info(id).device;  // not to be had once it is closed
   rte_eth_dev_stop(id);
   rte_dev_remove(device);
+  if (names >= 0) ::close(names);
 }
 
 Device::Device(const DeviceConfig& config) : config_(config) {
@@ -100,6 +114,7 @@ void Device::attach() {
   }
   attached_.open = true;
   const rte_eth_dev_info info = device_info(attached_.id);
+  if (info.if_index != 0) attached_.names = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   driver_ = info.driver_name;
   rx_queues_ = std::min<size_t>(config_.workers, info.max_rx_queues);
   tx_queues_ = std::min<size_t>(config_.workers, info.max_tx_queues);
@@ -233,12 +248,8 @@ std::string Device::mac() const {
 }
 
 const char* Device::link() const {
-  rte_eth_dev_info info{};
-  char name[IF_NAMESIZE];
-  if (rte_eth_dev_info_get(attached_.id, &info) == 0 && info.if_index != 0 &&
-      if_indextoname(info.if_index, name) == nullptr) {
-    return "unknown";
-  }
+  const unsigned interface = device_info(attached_.id).if_index;
+  if (interface != 0) return link_of_interface(attached_.names, interface);
   rte_eth_link link{};
   const bool up =
       rte_eth_link_get_nowait(attached_.id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

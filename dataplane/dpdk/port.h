@@ -107,6 +107,7 @@ class Device {
     void close();
     uint16_t id = 0;
     bool open = false;
+    int names = -1;  // a socket to ask for interfaces by, while it may be opened; -1: has none
   };
 
   void attach();

@@ -110,6 +110,18 @@ def wait_for_carrier(*links):
             time.sleep(0.02)
 
 
+def wait_for_status(bed, port, link):
+    """Until `status` says so of the port. gmespd asks under its filter of system calls."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        (status,) = bed.gmespctl("status")
+        (said,) = (one["link"] for one in status["ports"] if one["port"] == port)
+        if said == link:
+            return
+        report.check(time.monotonic() < deadline, f"{port}: link {said} instead of {link}")
+        time.sleep(0.02)
+
+
 def flap(traffic, namespace, interface, host_is_up, others=()):
     """Down and up again, with packets that find it down: they may be lost, nothing else is."""
     for _ in range(FLAPS):
@@ -119,8 +131,13 @@ def flap(traffic, namespace, interface, host_is_up, others=()):
         if host_is_up:
             traffic.send_out(b"lost?")  # uses a number of each SA up
         time.sleep(0.05)
+        # A TAP in another namespace is not to be seen from gmespd's.
+        in_sight = namespace == traffic.bed.engine
+        port = "access" if interface == "acc0" else "host"
+        wait_for_status(traffic.bed, port, "down" if in_sight else "unknown")
         set_link(namespace, interface, "up")
         wait_for_carrier((namespace, interface), *others)
+        wait_for_status(traffic.bed, port, "up" if in_sight else "unknown")
         if host_is_up:
             # A packet socket still has the error of the link that was down: DPDK's first kick fails,
             # and what it was for goes out with the next.
