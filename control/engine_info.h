@@ -26,7 +26,7 @@ struct PortInfo {
       spreading;  // what brings packets to their UE's worker: "hardware (...)", "software: ..."
   std::function<std::string()>
       link;  // "up", "down", "unknown"; asked at every status, on the control thread
-  std::function<PortLosses()> losses;  // asked at every status and stats, there too
+  std::function<PortLosses()> losses;  // asked at every status, there too
 };
 
 struct WorkerInfo {

@@ -19,7 +19,8 @@
 
 #include "control/control_thread.h"
 #include "dataplane/worker.h"
-#include "perf/resident.h"
+#include "perf/in_child.h"
+#include "perf/resident_memory.h"
 #include "perf/ring_load.h"
 
 namespace gmesp {
@@ -139,30 +140,6 @@ RingFigures measure(Life life, uint32_t registrations) {
   return figures;
 }
 
-// In a process of its own, whose memory nobody has used before.
-RingFigures measure_apart(Life life, uint32_t registrations) {
-  int tell[2];
-  if (pipe(tell) != 0) throw std::runtime_error("no pipe");
-  const pid_t child = fork();
-  if (child < 0) throw std::runtime_error("no process");
-  if (child == 0) {
-    try {
-      const RingFigures figures = measure(life, registrations);
-      _exit(write(tell[1], &figures, sizeof figures) == sizeof figures ? 0 : 1);
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "ring_bench: %s\n", error.what());
-      _exit(1);
-    }
-  }
-  close(tell[1]);
-  RingFigures figures;
-  const bool told = read(tell[0], &figures, sizeof figures) == sizeof figures;
-  close(tell[0]);
-  waitpid(child, nullptr, 0);
-  if (!told) throw std::runtime_error("a run has failed");
-  return figures;
-}
-
 struct Row {
   const char* key;
   const char* meaning;
@@ -206,7 +183,8 @@ void run(const Options& options) {
   print_head(options);
   for (uint32_t i = 0; i < options.runs; ++i) {
     for (const Row& row : kRows) {
-      const RingFigures figures = measure_apart(row.life, options.registrations);
+      const RingFigures figures =
+          in_child([&] { return measure(row.life, options.registrations); });
       print_row(options, row, figures, i == 0 && &row == kRows);
     }
   }

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "perf/sa_memory.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <exception>
 #include <memory>
 #include <stdexcept>
 
 #include "dataplane/worker.h"
 #include "perf/bench_ue.h"
-#include "perf/resident.h"
+#include "perf/in_child.h"
+#include "perf/resident_memory.h"
 
 namespace gmesp {
 namespace {
@@ -58,27 +55,7 @@ SaMemory sa_memory(Suite suite) {
 }
 
 double measured_bytes_per_sa(Suite suite, size_t sas) {
-  int ends[2];
-  if (pipe(ends) != 0) throw std::runtime_error("no pipe");
-  const pid_t child = fork();
-  if (child < 0) throw std::runtime_error("no process to measure in");
-  if (child == 0) {
-    try {
-      const double grown = grow(suite, sas);
-      if (write(ends[1], &grown, sizeof grown) != sizeof grown) _exit(1);
-    } catch (const std::exception&) {
-      _exit(1);
-    }
-    _exit(0);
-  }
-  double grown = 0;
-  close(ends[1]);
-  const bool told = read(ends[0], &grown, sizeof grown) == sizeof grown;
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (!told || status != 0) throw std::runtime_error("no memory for so many SAs");
-  return grown;
+  return in_child([&] { return grow(suite, sas); });
 }
 
 }  // namespace gmesp

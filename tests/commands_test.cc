@@ -396,30 +396,6 @@ TEST(Commands, StatusTellsWhatTheDevicesLost) {
   EXPECT_EQ(status["ports"][0]["tx_errors"], 7);
 }
 
-TEST(NumaNotices, NameThePortAndTheCpusThatAreFarFromIt) {
-  EngineInfo info;
-  for (const unsigned cpu : {2u, 3u, 40u}) {
-    info.workers.push_back(
-        {.cpu = cpu, .numa_node = cpu < 32 ? 0 : 1, .idle = "", .instruction_set = ""});
-  }
-  const auto port = [&info](const char* name, int node) {
-    PortInfo more;
-    more.port = name;
-    more.numa_node = node;
-    info.ports.push_back(more);
-  };
-  port("host", -1);
-  EXPECT_TRUE(numa_notices(info).empty()) << "a virtual device is near everybody";
-  port("access", 1);
-  ASSERT_EQ(numa_notices(info).size(), 1u);
-  EXPECT_EQ(
-      numa_notices(info)[0],
-      "the access device is on NUMA node 1, CPU 2, 3 of [workers] cpus is not: choose CPUs of "
-      "that node (lscpu shows them)");
-  for (WorkerInfo& worker : info.workers) worker.numa_node = -1;
-  EXPECT_TRUE(numa_notices(info).empty()) << "a kernel without NUMA";
-}
-
 TEST(Commands, SumTheWorkersCountersAndDrops) {
   AssumeRole role(control_thread);
   Bench bench({.workers = 2});

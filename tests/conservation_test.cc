@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "tests/resident_memory.h"
+#include "perf/resident_memory.h"
 #include "tests/sanitizers.h"
 #include "tests/worker_lab.h"
 

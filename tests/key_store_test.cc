@@ -12,7 +12,7 @@
 #include <stdexcept>
 
 #include "tests/crypto_batch.h"
-#include "tests/resident_memory.h"
+#include "perf/resident_memory.h"
 
 namespace gmesp {
 namespace {

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <string>
+
+#include "control/engine_info.h"
 
 namespace gmesp {
 namespace {
@@ -43,6 +46,30 @@ TEST(PreferNode, HoldsForItsScopeAndThisThread) {
     const PreferNode prefer(none);
     EXPECT_EQ(policy_of_this_thread(), MPOL_DEFAULT);
   }
+}
+
+TEST(NumaNotices, NameThePortAndTheCpusThatAreFarFromIt) {
+  EngineInfo info;
+  for (const unsigned cpu : {2u, 3u, 40u}) {
+    info.workers.push_back(
+        {.cpu = cpu, .numa_node = cpu < 32 ? 0 : 1, .idle = "", .instruction_set = ""});
+  }
+  const auto port = [&info](const char* name, int node) {
+    PortInfo more;
+    more.port = name;
+    more.numa_node = node;
+    info.ports.push_back(more);
+  };
+  port("host", -1);
+  EXPECT_TRUE(numa_notices(info).empty()) << "a virtual device is near everybody";
+  port("access", 1);
+  ASSERT_EQ(numa_notices(info).size(), 1u);
+  EXPECT_EQ(
+      numa_notices(info)[0],
+      "the access device is on NUMA node 1, CPU 2, 3 of [workers] cpus is not: choose CPUs of "
+      "that node (lscpu shows them)");
+  for (WorkerInfo& worker : info.workers) worker.numa_node = -1;
+  EXPECT_TRUE(numa_notices(info).empty()) << "a kernel without NUMA";
 }
 
 }  // namespace
