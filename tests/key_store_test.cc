@@ -11,8 +11,8 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "tests/crypto_batch.h"
 #include "perf/resident_memory.h"
+#include "tests/crypto_batch.h"
 
 namespace gmesp {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One worker: commands, acknowledgements and events between its bursts (DESIGN 2, 4).
-#include "tests/fragments.h"
 #include "perf/resident_memory.h"
+#include "tests/fragments.h"
 #include "tests/sanitizers.h"
 #include "tests/worker_lab.h"
 
