@@ -119,7 +119,7 @@ bool ControlThread::serve_clients(int timeout_ms) {
     } else if (events[i].data.u64 == kReloadTag) {
       reload_policy();
     } else if ((events[i].data.u64 & RingServer::kTagBit) != 0) {
-      rings_.on_ready(events[i].data.u64);
+      rings_.on_ready(events[i].data.u64, events[i].events);
     } else {
       socket_.on_ready(events[i].data.u64, events[i].events);
     }

@@ -24,10 +24,12 @@ using client::Mapping;
 using client::SharedHeader;
 using client::SharedMemory;
 
-// All bells say the same, and a client that has gone is seen behind its last one. epoll tells of
-// what is left in the next round, so a round needs to read few: 128 clients that ring without end
-// take a millisecond of it, and took ten with 64 bells of each.
+// All bells say the same, and epoll tells of what is left in the next round, so a round needs to
+// read few: 128 clients that ring without end take a millisecond of it, and took ten with 64 bells
+// of each.
 constexpr int kBellsPerTurn = 4;
+// The client has gone: epoll says so whatever bells of it are not read yet.
+constexpr uint32_t kGone = EPOLLHUP | EPOLLRDHUP | EPOLLERR;
 
 }  // namespace
 
@@ -115,7 +117,7 @@ void RingServer::adopt(ClientSocket socket) {
   FileDescriptor descriptor;
   std::optional<Mapping> memory = make_ring_memory(header(), descriptor);
   const uint32_t number = ++last_number_;
-  epoll_event event{EPOLLIN, {}};
+  epoll_event event{EPOLLIN | EPOLLRDHUP, {}};
   event.data.u64 = kTagBit | number;
   if (!memory || epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(), &event) != 0 ||
       !send_with(socket.get(), client::kRingAnswer, descriptor.get())) {
@@ -128,20 +130,21 @@ void RingServer::adopt(ClientSocket socket) {
 }
 
 // A bell says nothing but that somebody should look, which poll() does; or the client has gone.
-void RingServer::on_ready(uint64_t tag) {
+void RingServer::on_ready(uint64_t tag, uint32_t events) {
   const auto found = rings_.find(static_cast<uint32_t>(tag));
   if (found == rings_.end()) return;
   ServedRing& ring = *found->second;
-  for (int i = 0; i < kBellsPerTurn; ++i) {
+  bool gone = (events & kGone) != 0;
+  for (int i = 0; i < kBellsPerTurn && !gone; ++i) {
     char bell[1];
     const ssize_t got = ring.socket().receive(bell, sizeof bell);
     if (got > 0 || (got < 0 && errno == EINTR)) continue;
-    if (got == 0 || !would_block()) {
-      ring.hear_hang_up();
-      epoll_ctl(epoll_, EPOLL_CTL_DEL, ring.socket().get(), nullptr);
-    }
-    return;
+    if (got < 0 && would_block()) return;
+    gone = true;
   }
+  if (!gone) return;
+  ring.hear_hang_up();
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, ring.socket().get(), nullptr);
 }
 
 bool RingServer::poll() {

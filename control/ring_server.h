@@ -60,7 +60,7 @@ class RingServer {
   // epoll does not watch any more, and answers it.
   void adopt(ClientSocket socket) ON(control_thread);
   // What epoll said about one of our descriptors.
-  void on_ready(uint64_t tag) ON(control_thread);
+  void on_ready(uint64_t tag, uint32_t events) ON(control_thread);
   // Commands out, answers in, bells, and one ring that is over let go: to wipe its memory and give
   // it back takes half a millisecond, in which nobody is served. False: nothing to do.
   bool poll() ON(control_thread);

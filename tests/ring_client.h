@@ -87,6 +87,7 @@ class RingClient {
   }
   bool connected() const { return static_cast<bool>(memory_); }
   const std::string& text() const { return text_; }
+  int socket() const { return socket_.get(); }
   int memory_file() const { return memory_file_.get(); }
   client::SharedMemory& memory() { return *memory_.get(); }
   void hang_up() { socket_ = FileDescriptor(); }

@@ -46,7 +46,7 @@ class RingServerTest : public testing::Test {
   void round() ON(control_thread) {
     epoll_event events[RingServer::kMaxRings];
     const int count = epoll_wait(epoll_.get(), events, std::size(events), 0);
-    for (int i = 0; i < count; ++i) server_.on_ready(events[i].data.u64);
+    for (int i = 0; i < count; ++i) server_.on_ready(events[i].data.u64, events[i].events);
     server_.poll();
     rig_.poll_workers();
     sas_.poll();

@@ -3,6 +3,7 @@
 // places, by coming.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "control/ring_server.h"
+#include "control/served_ring.h"
 #include "tests/ring_lab.h"
 
 namespace gmesp {
@@ -128,18 +130,35 @@ TEST_F(RingSharesTest, NobodyLosesAPlaceToOneThatCannotBeServed) {
   EXPECT_EQ(hung_up_on(), 1);
 }
 
-TEST_F(RingSharesTest, FewBellsAreReadInARoundAndTheEndBehindThemIsHeard) {
+TEST_F(RingSharesTest, FewBellsAreReadInARound) {
   AssumeRole role(control_thread);
   const auto ring = connect();
   constexpr int kBells = 20, kOfARound = 4;
   for (int i = 0; i < kBells; ++i) ring->ring();
-  ring->hang_up();
   for (int i = 0; i < kBells / kOfARound; ++i) {
+    EXPECT_FALSE(all_is_read(ring->socket())) << i;
     round();
-    EXPECT_EQ(server_.rings(), 1u) << i;
   }
-  round();
-  EXPECT_EQ(server_.rings(), 0u);
+  EXPECT_TRUE(all_is_read(ring->socket()));
+  EXPECT_EQ(server_.rings(), 1u);
+}
+
+TEST_F(RingSharesTest, OneThatGoesIsHeardHoweverManyOfItsBellsAreUnread) {
+  AssumeRole role(control_thread);
+  for (const bool half : {false, true}) {
+    const auto ring = connect();
+    const size_t commands = server_.counts().commands;
+    for (int i = 0; i < 200; ++i) ring->ring();
+    put(*ring, 3);
+    if (half) {
+      shutdown(ring->socket(), SHUT_WR);
+    } else {
+      ring->hang_up();
+    }
+    round();
+    EXPECT_EQ(server_.rings(), 0u) << half;
+    EXPECT_EQ(server_.counts().commands, commands + 3) << "what it has submitted before is done";
+  }
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ class FuzzControl {
   void round() ON(control_thread) {
     epoll_event events[8];
     const int count = epoll_wait(epoll_.get(), events, std::size(events), 0);
-    for (int i = 0; i < count; ++i) rings.on_ready(events[i].data.u64);
+    for (int i = 0; i < count; ++i) rings.on_ready(events[i].data.u64, events[i].events);
     rings.poll();
     rig_.poll_workers();
     sas.poll();
