@@ -106,7 +106,8 @@ async def lost_sm7(bed, family, transport):
 
 
 # INT-68, JNT-2, JNT-3 (case 5): the 200 OK is lost, the UE has only its old set and goes on with
-# it. A message on it drops nothing; its next REGISTER over it ends the set that nobody uses.
+# it. A message on it drops nothing; its next REGISTER over it ends the set that nobody uses, and is
+# answered over it (JNT-8), which is all that the UE still has.
 async def lost_200(bed, family, transport):
     phone = await registered(bed, family, transport)
     (old,) = await bed.sets("pcscf", phone)
