@@ -38,9 +38,9 @@ std::string utc_text(int64_t time_us) {
   return text;
 }
 
-Audit::Audit(const AuditConfig& config, uint64_t tsc_hz, SaManager& sas)
-    : config_(config), tsc_hz_(tsc_hz), sas_(sas) {
-  sas_.on_audit([this](size_t worker, const AuditRecord& record) {
+Audit::Audit(const AuditConfig& config, uint64_t tsc_hz, WorkerProxies& workers)
+    : config_(config), tsc_hz_(tsc_hz), workers_(workers) {
+  workers_.on_audit([this](size_t worker, const AuditRecord& record) {
     if (!on_notice_) return;
     on_notice_({record, worker, time_of_tsc(record.tsc, __rdtsc(), wall_clock_us(), tsc_hz_)});
   });
@@ -48,7 +48,7 @@ Audit::Audit(const AuditConfig& config, uint64_t tsc_hz, SaManager& sas)
 
 void Audit::turn(bool on, std::function<void()> done) {
   config_.enabled = on;
-  sas_.set_audit(config_.setting(), std::move(done));
+  workers_.set_audit(config_.setting(), std::move(done));
 }
 
 }  // namespace gmesp

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "control/sa_manager.h"
+#include "control/worker_proxies.h"
 #include "dataplane/audit.h"
 #include "dataplane/thread_role.h"
 
@@ -34,11 +34,11 @@ struct AuditNotice {
 class Audit {
  public:
   // config: as the workers have begun with.
-  Audit(const AuditConfig& config, uint64_t tsc_hz, SaManager& sas);
+  Audit(const AuditConfig& config, uint64_t tsc_hz, WorkerProxies& workers);
   Audit(const Audit&) = delete;
   Audit& operator=(const Audit&) = delete;
 
-  // done: from SaManager::poll(), when every worker audits so.
+  // done: from WorkerProxies::poll(), when every worker audits so.
   void turn(bool on, std::function<void()> done) ON(control_thread);
   void on_notice(std::function<void(const AuditNotice&)> handler) {
     on_notice_ = std::move(handler);
@@ -48,7 +48,7 @@ class Audit {
  private:
   AuditConfig config_;
   uint64_t tsc_hz_;
-  SaManager& sas_;
+  WorkerProxies& workers_;
   std::function<void(const AuditNotice&)> on_notice_;
 };
 

@@ -6,12 +6,12 @@
 
 #include "control/audit.h"
 #include "control/sa_commands.h"
-#include "control/sa_manager.h"
+#include "control/worker_proxies.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
 
 void turn_audit(bool on, Audit& audit, const Reply& reply) ON(control_thread);
-std::string audit_status(const Audit& audit, const SaManager& sas);
+std::string audit_status(const Audit& audit, const WorkerProxies& workers);
 
 }  // namespace gmesp

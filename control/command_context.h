@@ -8,6 +8,7 @@
 #include "control/registration/registrar.h"
 #include "control/ring_server.h"
 #include "control/sa_manager.h"
+#include "control/worker_proxies.h"
 #include "crypto/key_store.h"
 
 namespace gmesp {
@@ -15,6 +16,7 @@ namespace gmesp {
 struct CommandContext {
   const EngineInfo& info;
   const KeyStore& keys;
+  const WorkerProxies& workers;
   SaManager& sas;
   Registrar& registrar;
   const RingServer& rings;

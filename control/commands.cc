@@ -26,23 +26,23 @@ void Commands::handle(std::span<char> record, const Reply& reply) {
 
 // One list, so that the compiler misses a command that is not in it.
 void Commands::run(const Request& request, const Reply& reply) {
-  const auto& [info, keys, sas, registrar, rings, audit, policy] = context_;
+  const auto& [info, keys, workers, sas, registrar, rings, audit, policy] = context_;
   const Registrations on{sas, registrar};
   switch (request.command()) {
     case Command::status:
       return reply(status_answer(context_));
     case Command::stats:
-      return reply(stats_answer(info, sas, request.number("core", 0, UINT32_MAX)));
+      return reply(stats_answer(info, workers, request.number("core", 0, UINT32_MAX)));
     case Command::drops:
-      return reply(drops_answer(sas, request.flag("explain")));
+      return reply(drops_answer(workers, request.flag("explain")));
     case Command::audit_on:
       return turn_audit(true, audit, reply);
     case Command::audit_off:
       return turn_audit(false, audit, reply);
     case Command::audit_status:
-      return reply(audit_status(audit, sas));
+      return reply(audit_status(audit, workers));
     case Command::policy_list:
-      return reply(policy_list(sas, policy));
+      return reply(policy_list(workers, policy));
     case Command::config_reload:
       return policy.reload([&policy = context_.policy, reply] { reply(reload_answer(policy)); });
     case Command::monitor:

@@ -14,7 +14,6 @@
 
 #include "control/listener.h"
 #include "control/refusal.h"
-#include "control/telemetry.h"
 
 namespace gmesp {
 namespace {
@@ -53,15 +52,16 @@ ControlThread::ControlThread(const ControlConfig& config, const EngineInfo& info
                              const std::vector<WorkerChannel*>& channels)
     : epoll_(new_epoll()),
       event_log_(config.audit.log),
-      sas_(config.sa, policy, steering, keys, channels),
+      workers_(channels),
+      sas_(config.sa, policy, steering, keys, workers_),
       registrar_(config.registrar, sas_, monotonic),
       rings_(epoll_.get(), registrar_, policy.role),
-      audit_(config.audit, config.tsc_hz, sas_),
-      policy_(sas_, config.origin),
-      commands_({info, keys, sas_, registrar_, rings_, audit_, policy_}),
+      audit_(config.audit, config.tsc_hz, workers_),
+      policy_(workers_, policy, config.origin),
+      commands_({info, keys, workers_, sas_, registrar_, rings_, audit_, policy_}),
       socket_(listen_on(config.socket, config.group, config.owner), config.socket, epoll_.get(),
               commands_, events_),
-      reported_(sum_of_workers(sas_)) {
+      reported_(workers_.counters()) {
   events_.listen([this](const Event& event) { event_log_.write(event); });
   events_.listen([this](const Event& event) {
     const AssumeRole role(control_thread);
@@ -100,7 +100,7 @@ void ControlThread::run(int stop_fd, int reload_fd) {
     if (timeout_ms > 0 && !rings_.ready_to_wait()) timeout_ms = 0;
     bool progress = serve_clients(timeout_ms);
     rings_.awake();
-    progress |= sas_.poll();
+    progress |= workers_.poll();
     const bool more_is_due = registrar_.tick();
     progress |= rings_.poll();  // last: events of this round ring its bells
     timeout_ms = more_is_due || socket_.somebody_waits() ? 0 : patience(progress);
@@ -140,7 +140,7 @@ void ControlThread::reload_policy() {
 
 // How long the next round may wait for clients.
 int ControlThread::patience(bool progress) {
-  if (!sas_.waiting()) {
+  if (!workers_.waiting()) {
     rounds_without_progress_ = 0;
     return kTickMs;
   }
@@ -163,7 +163,7 @@ void ControlThread::housekeep() {
 
 // One event a second for each reason at most: a flood of bad packets is one line, not a million.
 void ControlThread::report_drops() {
-  const Counters now = sum_of_workers(sas_);
+  const Counters now = workers_.counters();
   for (const DropInfo& info : kDropInfo) {
     const uint64_t more = now[info.drop] - reported_[info.drop];
     if (more != 0) events_.post({monotonic().count(), DropNotice{info.drop, more}});

@@ -23,6 +23,7 @@
 #include "control/registration/registrar.h"
 #include "control/ring_server.h"
 #include "control/sa_manager.h"
+#include "control/worker_proxies.h"
 #include "crypto/key_store.h"
 #include "dataplane/command.h"
 #include "dataplane/counters.h"
@@ -68,6 +69,7 @@ class ControlThread {
   FileDescriptor epoll_;
   EventHub events_;
   EventLog event_log_;
+  WorkerProxies workers_;
   SaManager sas_;
   Registrar registrar_;
   RingServer rings_;

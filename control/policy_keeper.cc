@@ -23,8 +23,11 @@ Config read_again(const std::string& file) {
 
 }  // namespace
 
-PolicyKeeper::PolicyKeeper(SaManager& sas, ConfigOrigin origin)
-    : sas_(sas), origin_(std::move(origin)), warnings_(origin_.notes.warnings) {}
+PolicyKeeper::PolicyKeeper(WorkerProxies& workers, const Policy& at_start, ConfigOrigin origin)
+    : workers_(workers),
+      at_start_(at_start),
+      origin_(std::move(origin)),
+      warnings_(origin_.notes.warnings) {}
 
 void PolicyKeeper::reload(Done done) {
   Config config = read_again(origin_.file);
@@ -38,7 +41,7 @@ void PolicyKeeper::reload(Done done) {
   next_.push_back({std::make_unique<const Policy>(std::move(config.policy)),
                    std::move(config.notes.warnings),
                    {std::move(done)}});
-  sas_.use_policy(*next_.back().policy, [this] { on_in_use(); });
+  workers_.use_policy(*next_.back().policy, [this] { on_in_use(); });
 }
 
 // Workers take policies in the order in which they were sent: it is the first one's turn.

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "control/config_notes.h"
-#include "control/sa_manager.h"
+#include "control/worker_proxies.h"
 #include "dataplane/policy.h"
 #include "dataplane/thread_role.h"
 
@@ -27,7 +27,7 @@ struct ConfigOrigin {
   ConfigNotes notes;
 };
 
-// Goes after the workers have stopped, like SaManager.
+// Goes after the workers have stopped.
 class PolicyKeeper {
  public:
   using Done = std::function<void()>;
@@ -35,17 +35,18 @@ class PolicyKeeper {
   static constexpr std::chrono::seconds kLogInterval{1};
   static constexpr size_t kWarningsLogged = 4;
 
-  // sas: its policy is that of the start.
-  PolicyKeeper(SaManager& sas, ConfigOrigin origin);
+  // at_start: as the workers have begun with; it outlives the object.
+  PolicyKeeper(WorkerProxies& workers, const Policy& at_start, ConfigOrigin origin);
   PolicyKeeper(const PolicyKeeper&) = delete;
   PolicyKeeper& operator=(const PolicyKeeper&) = delete;
 
   // Throws Refused, with the sentence that says what is wrong and where; nothing has changed then.
-  // done: from SaManager::poll(), when every worker uses the policy of the file; at once, when they
-  // do already. Then nothing is replaced: counters and rates are nobody's to set back by asking.
+  // done: from WorkerProxies::poll(), when every worker uses the policy of the file; at once, when
+  // they do already. Then nothing is replaced: counters and rates are nobody's to set back by
+  // asking.
   void reload(Done done) ON(control_thread);
 
-  const Policy& in_use() const { return loaded_ ? *loaded_ : sas_.policy(); }
+  const Policy& in_use() const { return loaded_ ? *loaded_ : at_start_; }
   const std::vector<std::string>& warnings() const { return warnings_; }  // of the policy in use
   uint64_t reloads() const { return reloads_; }
 
@@ -59,7 +60,8 @@ class PolicyKeeper {
   void on_in_use();
   void log_reload();
 
-  SaManager& sas_;
+  WorkerProxies& workers_;
+  const Policy& at_start_;
   const ConfigOrigin origin_;
   std::unique_ptr<const Policy> loaded_;  // null: the one of the start is in use
   std::vector<std::string> warnings_;

@@ -6,7 +6,6 @@
 
 #include "control/json_writer.h"
 #include "control/rule_names.h"
-#include "control/telemetry.h"
 
 namespace gmesp {
 namespace {
@@ -69,9 +68,9 @@ void write_rule(JsonWriter& json, const PolicyRule& rule, const RuleCounters& co
 
 }  // namespace
 
-std::string policy_list(const SaManager& sas, const PolicyKeeper& keeper) {
+std::string policy_list(const WorkerProxies& workers, const PolicyKeeper& keeper) {
   const Policy& policy = keeper.in_use();
-  const Counters total = sum_of_workers(sas);
+  const Counters total = workers.counters();
   JsonWriter json;
   write_prefixes(json, "own_prefixes", policy.own_prefixes);
   write_prefixes(json, "reachable", policy.reachable);

@@ -5,12 +5,12 @@
 #include <string>
 
 #include "control/policy_keeper.h"
-#include "control/sa_manager.h"
+#include "control/worker_proxies.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
 
-std::string policy_list(const SaManager& sas, const PolicyKeeper& policy);
+std::string policy_list(const WorkerProxies& workers, const PolicyKeeper& policy);
 // To `config reload`, when it is done.
 std::string reload_answer(const PolicyKeeper& policy);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The half of SaManager that faces the workers: commands on their way out, answers on their way in.
+// The part of SaManager that takes the workers' answers.
 #include <utility>
 
 #include "control/sa_manager.h"
@@ -23,82 +23,6 @@ SaNews news_of(SaEventKind kind) {
 
 }  // namespace
 
-bool SaManager::poll() {
-  bool progress = false;
-  for (size_t worker = 0; worker < proxies_.size(); ++worker) {
-    const size_t events =
-        proxies_[worker].poll([&](const SaEvent& event) { on_event(worker, event); });
-    proxies_[worker].poll_audit([&](const AuditRecord& record) {
-      if (on_audit_) on_audit_(worker, record);
-    });
-    progress |= events != 0;
-    progress |= send_unsent(worker);
-  }
-  if (flush_left_ == 0 && !flushes_.empty()) {
-    for (const auto& done : std::exchange(flushes_, {})) done();
-    progress = true;
-  }
-  return progress;
-}
-
-bool SaManager::waiting() const {
-  for (size_t worker = 0; worker < proxies_.size(); ++worker) {
-    if (proxies_[worker].unanswered() != 0) return true;
-  }
-  // Commands not sent yet wait behind unanswered ones, but for those of a flush that began just
-  // now.
-  return !flushes_.empty();
-}
-
-template <typename Setting>
-void SaManager::ask_all(Setting command, std::function<void()> done) {
-  command.number = next_number_++;
-  asked_of_all_[command.number] = {proxies_.size(), std::move(done)};
-  for (size_t worker = 0; worker < proxies_.size(); ++worker) submit(worker, command);
-}
-
-void SaManager::set_audit(const AuditSetting& setting, std::function<void()> done) {
-  ask_all(SetAudit{.setting = setting}, std::move(done));
-}
-
-void SaManager::use_policy(const Policy& policy, std::function<void()> done) {
-  ask_all(UsePolicy{.policy = &policy}, std::move(done));
-}
-
-void SaManager::on_setting_in_use(const SettingInUse& event) {
-  const auto asked = asked_of_all_.find(event.number);
-  if (--asked->second.unanswered != 0) return;
-  const std::function<void()> done = std::move(asked->second.done);
-  asked_of_all_.erase(asked);
-  done();
-}
-
-void SaManager::submit(size_t worker, const SaCommand& command) {
-  std::deque<SaCommand>& unsent = unsent_[worker].commands;
-  if (!unsent.empty() || !proxies_[worker].send(command)) unsent.push_back(command);
-}
-
-// Single commands before the deletes of a flush: a query that waits here must reach the worker
-// while the SA is still there.
-bool SaManager::send_unsent(size_t worker) {
-  Unsent& unsent = unsent_[worker];
-  bool sent = false;
-  while (!unsent.commands.empty()) {
-    if (!proxies_[worker].send(unsent.commands.front())) return sent;
-    unsent.commands.pop_front();
-    sent = true;
-  }
-  while (!unsent.flushed.empty()) {
-    const SaHandle sa = unsent.flushed.back();
-    const Direction direction = direction_of(sa);
-    const SaIndex index = inventory(direction).index(place_of(sa));
-    if (!proxies_[worker].send(DeleteSa{direction, index})) break;
-    unsent.flushed.pop_back();
-    sent = true;
-  }
-  return sent;
-}
-
 void SaManager::on_event(size_t worker, const SaEvent& event) {
   if (const auto* installed = std::get_if<Installed>(&event)) {
     on_installed(*installed, worker);
@@ -114,8 +38,6 @@ void SaManager::on_event(size_t worker, const SaEvent& event) {
     on_deleted(deleted->direction, inventory(deleted->direction).place(worker, deleted->index));
   } else if (const auto* status = std::get_if<SaStatus>(&event)) {
     on_status(*status, worker);
-  } else if (const auto* setting = std::get_if<SettingInUse>(&event)) {
-    on_setting_in_use(*setting);
   } else {
     on_state_event(std::get<SaStateEvent>(event), worker);
   }
@@ -132,11 +54,9 @@ void SaManager::on_deleted(Direction direction, SaPlace place) {
   const bool flushed = inventory(direction)[place].flushed;
   const SetIndex owner = inventory(direction)[place].owner;
   forget(direction, place);
-  if (flushed) {
-    --flush_left_;
-  } else {
-    tell(direction, place, owner, SaNews::deleted);
-  }
+  if (!flushed) return tell(direction, place, owner, SaNews::deleted);
+  if (--flush_left_ != 0) return;
+  for (const auto& done : std::exchange(flushes_, {})) done();
 }
 
 void SaManager::on_status(const SaStatus& event, size_t worker) {

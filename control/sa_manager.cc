@@ -19,15 +19,20 @@ void check_window(const NewSa& sa) {
 }  // namespace
 
 SaManager::SaManager(const SaLimits& limits, const Policy& policy, const Steering& steering,
-                     KeyStore& keys, const std::vector<WorkerChannel*>& channels)
+                     KeyStore& keys, WorkerProxies& workers)
     : limits_(limits),
       policy_(policy),
       steering_(steering),
       keys_(keys),
-      unsent_(channels.size()),
-      inbound_(Direction::in, channels.size(), limits.capacity),
-      outbound_(Direction::out, channels.size(), limits.capacity) {
-  for (WorkerChannel* channel : channels) proxies_.emplace_back(*channel);
+      workers_(workers),
+      inbound_(Direction::in, workers.size(), limits.capacity),
+      outbound_(Direction::out, workers.size(), limits.capacity),
+      flushed_(workers.size()) {
+  workers_.on_sa_event([this](size_t worker, const SaEvent& event) { on_event(worker, event); });
+  workers_.on_room([this](size_t worker) {
+    const AssumeRole role(control_thread);
+    return send_flushed(worker);
+  });
 }
 
 void SaManager::add(const NewSa& sa, Done done) {
@@ -92,7 +97,7 @@ void SaManager::install(Direction direction, SaPlace place, const HowToInstall& 
   set_state(direction, entry, SaState::installing);
   if (direction == Direction::in && entry.window == ReplayWindow::kOff) ++with_window_off_;
   if (local_port_is_unprotected(direction, entry.selector)) ++with_unprotected_port_;
-  submit(inventory(direction).worker(place), install_command(direction, place, how));
+  workers_.submit(inventory(direction).worker(place), install_command(direction, place, how));
 }
 
 SaCommand SaManager::install_command(Direction direction, SaPlace place,
@@ -115,7 +120,7 @@ void SaManager::remove(const SaName& name, Done done) {
   if (inventory[place].owner != kNoOwner) throw Refused(Refusal::sa_of_set);
   set_state(name.direction, inventory[place], SaState::deleting);
   waiting_.emplace(sa_handle(name.direction, place), std::move(done));
-  submit(inventory.worker(place), DeleteSa{name.direction, inventory.index(place)});
+  workers_.submit(inventory.worker(place), DeleteSa{name.direction, inventory.index(place)});
 }
 
 void SaManager::query(const SaName& name, StatusDone done) {
@@ -126,7 +131,7 @@ void SaManager::query(SaHandle sa, StatusDone done) {
   queries_.emplace(sa, std::move(done));
   const SaInventory& inventory = this->inventory(direction_of(sa));
   const SaPlace place = place_of(sa);
-  submit(inventory.worker(place), QuerySa{direction_of(sa), inventory.index(place)});
+  workers_.submit(inventory.worker(place), QuerySa{direction_of(sa), inventory.index(place)});
 }
 
 void SaManager::flush(FlushDone done) {
@@ -139,12 +144,28 @@ void SaManager::flush(FlushDone done) {
       if (entry.state != SaState::live || entry.owner != kNoOwner) continue;
       set_state(direction, entry, SaState::deleting);
       entry.flushed = true;
-      unsent_[inventory.worker(*place)].flushed.push_back(sa_handle(direction, *place));
+      flushed_[inventory.worker(*place)].push_back(sa_handle(direction, *place));
       ++deleted;
     }
   }
   flush_left_ += deleted;
+  if (flush_left_ == 0) return done(0);
   flushes_.emplace_back([done = std::move(done), deleted] { done(deleted); });
+  for (size_t worker = 0; worker < flushed_.size(); ++worker) send_flushed(worker);
+}
+
+// Behind all that was submitted: a query that waits must reach the worker while the SA is there.
+bool SaManager::send_flushed(size_t worker) {
+  std::vector<SaHandle>& flushed = flushed_[worker];
+  bool sent = false;
+  while (!flushed.empty()) {
+    const Direction direction = direction_of(flushed.back());
+    const SaIndex index = inventory(direction).index(place_of(flushed.back()));
+    if (!workers_.send(worker, DeleteSa{direction, index})) break;
+    flushed.pop_back();
+    sent = true;
+  }
+  return sent;
 }
 
 std::optional<SaHandle> SaManager::list(const SaFilter& filter, SaHandle from,

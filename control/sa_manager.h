@@ -5,13 +5,13 @@
 // its SPI free. Sets of SAs come and go by the same rules; which SAs a set has, and the rules of
 // IMS registration, are not here (control/registration).
 //
-// Methods that refuse throw Refused and have changed nothing; the callbacks are called from poll().
+// Methods that refuse throw Refused and have changed nothing; the callbacks are called from
+// WorkerProxies::poll().
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
@@ -20,7 +20,7 @@
 
 #include "control/refusal.h"
 #include "control/sa_inventory.h"
-#include "control/worker_proxy.h"
+#include "control/worker_proxies.h"
 #include "crypto/key_material.h"
 #include "crypto/key_store.h"
 #include "dataplane/command.h"
@@ -101,7 +101,6 @@ struct SaUseNotice {
   SaEventKind kind{};
 };
 
-// Goes after the workers have stopped.
 class SaManager {
  public:
   using Done = std::function<void(std::optional<Refusal>)>;
@@ -112,15 +111,16 @@ class SaManager {
   // False: the row was not taken, the list is to go on with it.
   using Visitor = std::function<bool(Direction, size_t worker, const SaEntry&)>;
 
+  // Takes the workers' events about SAs; everything referred to outlives the object.
   SaManager(const SaLimits& limits, const Policy& policy, const Steering& steering, KeyStore& keys,
-            const std::vector<WorkerChannel*>& channels);
+            WorkerProxies& workers);
   SaManager(const SaManager&) = delete;
   SaManager& operator=(const SaManager&) = delete;
 
   void add(const NewSa& sa, Done done) ON(control_thread);
   void remove(const SaName& name, Done done) ON(control_thread);
   void query(const SaName& name, StatusDone done) ON(control_thread);
-  // Every SA that is live now and of no set.
+  // Every SA that is live now and of no set; done at once when there is none.
   void flush(FlushDone done) ON(control_thread);
 
   // All SAs of a set or none: Refused comes before anything has changed. Keys go into one slot per
@@ -137,32 +137,16 @@ class SaManager {
   size_t room_for(const Selector& selector) const;
   void on_set_news(OwnerHandler handler) { on_set_news_ = std::move(handler); }
 
-  // Sends every worker this policy; done, from poll(), when all of them use it. It outlives their
-  // use of it.
-  void use_policy(const Policy& policy, std::function<void()> done) ON(control_thread);
-
   // Rows in the order of their places, from `from` on. Looks at kScanLimit SAs at most, so that
   // a filter that fits few of a million costs nobody else anything. Nothing: that was all.
   static constexpr size_t kScanLimit = 65536;
   std::optional<SaHandle> list(const SaFilter& filter, SaHandle from, const Visitor& visit) const;
 
-  // To every worker. done: all have answered.
-  void set_audit(const AuditSetting& setting, std::function<void()> done) ON(control_thread);
-  using AuditHandler = std::function<void(size_t worker, const AuditRecord&)>;
-  void on_audit(AuditHandler handler) { on_audit_ = std::move(handler); }
-
-  // Takes in what the workers have answered and sends what found no room before. False: nothing to
-  // do.
-  bool poll() ON(control_thread);
-  // A worker owes an answer.
-  bool waiting() const ON(control_thread);
   void on_use(UseHandler handler) { on_use_ = std::move(handler); }
 
   const SaLimits& limits() const { return limits_; }
   // Of the start: role and protected ports, which never change.
   const Policy& policy() const { return policy_; }
-  size_t workers() const { return proxies_.size(); }
-  const WorkerProxy& worker(size_t number) const { return proxies_[number]; }
   size_t count(Direction direction, SaState state) const {
     return counts_[static_cast<size_t>(direction)][static_cast<size_t>(state)];
   }
@@ -170,11 +154,6 @@ class SaManager {
   size_t with_unprotected_port() const { return with_unprotected_port_; }
 
  private:
-  struct Unsent {  // of one worker
-    std::deque<SaCommand> commands;
-    std::vector<SaHandle> flushed;
-  };
-
   SaInventory& inventory(Direction direction) {
     return direction == Direction::in ? inbound_ : outbound_;
   }
@@ -206,17 +185,12 @@ class SaManager {
                         const EspKeys& keys);
   void install(Direction direction, SaPlace place, const HowToInstall& how) ON(control_thread);
   SaCommand install_command(Direction direction, SaPlace place, const HowToInstall& how) const;
-  void submit(size_t worker, const SaCommand& command) ON(control_thread);
-  bool send_unsent(size_t worker) ON(control_thread);
+  // The deletes of a flush, as far as there is room. False: there was none, or no delete.
+  bool send_flushed(size_t worker) ON(control_thread);
 
   void on_event(size_t worker, const SaEvent& event);
   void on_installed(const Installed& event, size_t worker);
   void on_deleted(Direction direction, SaPlace place);
-  // A setting of every worker. Each answers in order, so none is in use everywhere before one that
-  // was sent earlier.
-  template <typename Setting>
-  void ask_all(Setting command, std::function<void()> done) ON(control_thread);
-  void on_setting_in_use(const SettingInUse& event);
   void on_status(const SaStatus& event, size_t worker);
   void on_state_event(const SaStateEvent& event, size_t worker);
   void set_state(Direction direction, SaEntry& entry, SaState state);
@@ -228,24 +202,17 @@ class SaManager {
   const Policy& policy_;
   const Steering& steering_;
   KeyStore& keys_;
-  std::deque<WorkerProxy> proxies_;
-  std::vector<Unsent> unsent_;
+  WorkerProxies& workers_;
   SaInventory inbound_;
   SaInventory outbound_;
   std::unordered_map<SaHandle, Done> waiting_;  // for Installed, Rejected or Deleted
   std::unordered_multimap<SaHandle, StatusDone> queries_;
+  std::vector<std::vector<SaHandle>> flushed_;  // by worker: deletes that are still to be sent
+  size_t flush_left_ = 0;                       // and those that have no answer
   std::vector<std::function<void()>> flushes_;
-  size_t flush_left_ = 0;
   std::array<std::array<size_t, 4>, 2> counts_{};  // by direction and state
   size_t with_window_off_ = 0;
   size_t with_unprotected_port_ = 0;
-  struct AskedOfAll {
-    size_t unanswered = 0;
-    std::function<void()> done;
-  };
-  std::unordered_map<uint32_t, AskedOfAll> asked_of_all_;  // by number
-  uint32_t next_number_ = 0;
-  AuditHandler on_audit_;
   UseHandler on_use_;
   OwnerHandler on_set_news_;
 };

@@ -70,14 +70,14 @@ void SaManager::release_keys(const SetKeys& keys) {
 void SaManager::promote(SaHandle sa) {
   const SaInventory& inventory = this->inventory(direction_of(sa));
   const SaPlace place = place_of(sa);
-  submit(inventory.worker(place), PromoteSa{direction_of(sa), inventory.index(place)});
+  workers_.submit(inventory.worker(place), PromoteSa{direction_of(sa), inventory.index(place)});
 }
 
 void SaManager::remove_sa(SaHandle sa) {
   SaInventory& inventory = this->inventory(direction_of(sa));
   const SaPlace place = place_of(sa);
   set_state(direction_of(sa), inventory[place], SaState::deleting);
-  submit(inventory.worker(place), DeleteSa{direction_of(sa), inventory.index(place)});
+  workers_.submit(inventory.worker(place), DeleteSa{direction_of(sa), inventory.index(place)});
 }
 
 size_t SaManager::room_for(const Selector& selector) const {

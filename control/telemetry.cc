@@ -28,8 +28,8 @@ void write_losses(JsonWriter& json, const PortLosses& losses) {
   json.field("rx_errors", losses.rx_errors).field("tx_errors", losses.tx_errors);
 }
 
-void write_ports(JsonWriter& json, const EngineInfo& info, const SaManager& sas) {
-  const Counters total = sum_of_workers(sas);
+void write_ports(JsonWriter& json, const EngineInfo& info, const WorkerProxies& workers) {
+  const Counters total = workers.counters();
   json.start_array("ports");
   for (const PortInfo& port : info.ports) {
     const PortCounters& counters = port_counters(total, port);
@@ -47,10 +47,10 @@ void write_ports(JsonWriter& json, const EngineInfo& info, const SaManager& sas)
   json.end_array();
 }
 
-void write_workers(JsonWriter& json, const EngineInfo& info, const SaManager& sas)
+void write_workers(JsonWriter& json, const EngineInfo& info, const WorkerProxies& workers)
     ON(control_thread) {
   json.start_array("workers");
-  for (size_t i = 0; i < sas.workers(); ++i) {
+  for (size_t i = 0; i < workers.size(); ++i) {
     json.start_object();
     json.field("worker", i).field("core", info.workers[i].cpu);
     if (info.workers[i].numa_node >= 0) {
@@ -58,8 +58,8 @@ void write_workers(JsonWriter& json, const EngineInfo& info, const SaManager& sa
     }
     json.field("idle", info.workers[i].idle);
     json.field("instruction_set", info.workers[i].instruction_set);
-    json.field("commands_unanswered", sas.worker(i).unanswered());
-    json.field("command_ring_full", sas.worker(i).times_full());
+    json.field("commands_unanswered", workers[i].unanswered());
+    json.field("command_ring_full", workers[i].times_full());
     json.end_object();
   }
   json.end_array();
@@ -91,10 +91,11 @@ void write_warning(JsonWriter& json, std::string_view code, std::string_view sen
 }
 
 // DESIGN 2: checked at run time. What a device claims and what it does are two things.
-void write_steering_warnings(JsonWriter& json, const EngineInfo& info, const SaManager& sas) {
+void write_steering_warnings(JsonWriter& json, const EngineInfo& info,
+                             const WorkerProxies& workers) {
   constexpr uint64_t kEnough = 1000;  // packets to judge by
   constexpr uint64_t kOneIn = 10;
-  const Counters total = sum_of_workers(sas);
+  const Counters total = workers.counters();
   for (const PortInfo& port : info.ports) {
     const PortCounters& counters = port_counters(total, port);
     const uint64_t packets = counters.rx_landed_right + counters.rx_steered;
@@ -126,8 +127,8 @@ void write_loss_warnings(JsonWriter& json, const EngineInfo& info) {
   }
 }
 
-void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& keys,
-                    const SaManager& sas, const PolicyKeeper& policy) {
+void write_warnings(JsonWriter& json, const CommandContext& context) {
+  const auto& [info, keys, workers, sas, registrar, rings, audit, policy] = context;
   json.start_array("warnings");
   for (const std::string& notice : info.notices) write_warning(json, "start", notice);
   for (const std::string& warning : policy.warnings()) write_warning(json, "policy", warning);
@@ -135,7 +136,7 @@ void write_warnings(JsonWriter& json, const EngineInfo& info, const KeyStore& ke
     write_warning(json, "keys_not_locked",
                   "keys may be swapped to disk: raise the limit on locked memory (ulimit -l)");
   }
-  write_steering_warnings(json, info, sas);
+  write_steering_warnings(json, info, workers);
   write_loss_warnings(json, info);
   if (sas.with_window_off() != 0) {
     write_warning(json, "replay_protection_off",
@@ -184,12 +185,6 @@ void write_made_packets(JsonWriter& json, const Counters& counters) {
 
 }  // namespace
 
-Counters sum_of_workers(const SaManager& sas) {
-  Counters total;
-  for (size_t i = 0; i < sas.workers(); ++i) total += sas.worker(i).counters();
-  return total;
-}
-
 std::vector<std::string> numa_notices(const EngineInfo& info) {
   std::vector<std::string> notices;
   for (const PortInfo& port : info.ports) {
@@ -208,49 +203,49 @@ std::vector<std::string> numa_notices(const EngineInfo& info) {
 }
 
 std::string status_answer(const CommandContext& context) {
-  const auto& [info, keys, sas, registrar, rings, audit, policy] = context;
+  const auto& [info, keys, workers, sas, registrar, rings, audit, policy] = context;
   const auto uptime = std::chrono::steady_clock::now() - info.started;
   JsonWriter json;
   json.field("version", info.version);
   json.field("role", name(sas.policy().role));
   json.field("uptime_s", static_cast<uint64_t>(
                              std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
-  write_ports(json, info, sas);
-  write_workers(json, info, sas);
+  write_ports(json, info, workers);
+  write_workers(json, info, workers);
   json.flag("hugepages", info.hugepages).flag("keys_locked", keys.locked());
   json.flag("memory_locked", info.memory_locked).flag("seccomp", info.seccomp);
   json.field("user", info.user);
   json.field("sas_in", sas.count(Direction::in, SaState::live));
   json.field("sas_out", sas.count(Direction::out, SaState::live));
-  json.field("capacity", sas.limits().capacity * sas.workers());
+  json.field("capacity", sas.limits().capacity * workers.size());
   json.field("capacity_per_worker", sas.limits().capacity);
   write_sets(json, registrar);
   write_rings(json, rings);
   json.start_object("audit");
-  write_audit(json, audit, sas);
+  write_audit(json, audit, workers);
   json.end_object();
-  write_warnings(json, info, keys, sas, policy);
+  write_warnings(json, context);
   return json.finish();
 }
 
-void write_audit(JsonWriter& json, const Audit& audit, const SaManager& sas) {
-  const Counters total = sum_of_workers(sas);
+void write_audit(JsonWriter& json, const Audit& audit, const WorkerProxies& workers) {
+  const Counters total = workers.counters();
   json.flag("enabled", audit.config().enabled);
   json.field("per_second", audit.config().per_second);
   json.field("recorded", total.audited).field("left_out", total.audit_left_out);
   json.field("lost", total.audit_lost);
 }
 
-std::string stats_answer(const EngineInfo& info, const SaManager& sas,
+std::string stats_answer(const EngineInfo& info, const WorkerProxies& workers,
                          std::optional<uint64_t> core) {
   JsonWriter json;
   Counters total;
   bool found = false;
   json.start_array("workers");
-  for (size_t i = 0; i < sas.workers(); ++i) {
+  for (size_t i = 0; i < workers.size(); ++i) {
     if (core && *core != info.workers[i].cpu) continue;
     found = true;
-    const Counters counters = sas.worker(i).counters();
+    const Counters counters = workers[i].counters();
     total += counters;
     json.start_object();
     json.field("worker", i).field("core", info.workers[i].cpu);
@@ -266,8 +261,8 @@ std::string stats_answer(const EngineInfo& info, const SaManager& sas,
   return json.finish();
 }
 
-std::string drops_answer(const SaManager& sas, bool explain) {
-  const Counters total = sum_of_workers(sas);
+std::string drops_answer(const WorkerProxies& workers, bool explain) {
+  const Counters total = workers.counters();
   JsonWriter json;
   json.start_array("drops");
   uint64_t sum = 0;

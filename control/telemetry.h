@@ -10,22 +10,19 @@
 #include "control/audit.h"
 #include "control/command_context.h"
 #include "control/engine_info.h"
-#include "control/sa_manager.h"
-#include "dataplane/counters.h"
+#include "control/worker_proxies.h"
 #include "dataplane/thread_role.h"
 
 namespace gmesp {
 
 class JsonWriter;
 
-Counters sum_of_workers(const SaManager& sas);
-
 std::string status_answer(const CommandContext& context) ON(control_thread);
 // core: the CPU of one worker; nothing: all. Throws Refused.
-std::string stats_answer(const EngineInfo& info, const SaManager& sas,
+std::string stats_answer(const EngineInfo& info, const WorkerProxies& workers,
                          std::optional<uint64_t> core);
 // {"enabled": ..., "recorded": ..., ...}: also a part of `status`.
-void write_audit(JsonWriter& json, const Audit& audit, const SaManager& sas);
-std::string drops_answer(const SaManager& sas, bool explain);
+void write_audit(JsonWriter& json, const Audit& audit, const WorkerProxies& workers);
+std::string drops_answer(const WorkerProxies& workers, bool explain);
 
 }  // namespace gmesp

@@ -63,8 +63,8 @@ ControlLoad::ControlLoad(const Shape& shape)
       policy_(bench_policy()),
       worker_(worker_config(shape.ues), access_.port(0), host_.port(0), pools_, keys_, policy_,
               steering_, mesh_, *channel_),
-      sas_({.capacity = worker_config(shape.ues).sa_capacity}, policy_, steering_, keys_,
-           {channel_.get()}),
+      proxies_({channel_.get()}),
+      sas_({.capacity = worker_config(shape.ues).sa_capacity}, policy_, steering_, keys_, proxies_),
       traffic_(worker_, *channel_, access_.port(0), host_.port(0)),
       order_(2 * shape.ues) {
   std::iota(order_.begin(), order_.end(), 0);
@@ -91,9 +91,9 @@ void ControlLoad::install_traffic() {
     sas_.add(out, must_be_done);
     frames.push_back(bench_frame(in.selector, kIpBytes));
   }
-  while (sas_.waiting()) {
+  while (proxies_.waiting()) {
     worker_.poll();
-    sas_.poll();
+    proxies_.poll();
   }
   traffic_.start(frames);
 }
@@ -178,17 +178,17 @@ void ControlLoad::make_room(size_t position, Storm& storm) {
   }
   if (position % kBatch != kBatch - 1) return;
   do {
-    sas_.poll();
-  } while (sas_.worker(0).unanswered() > kInFlight - kBatch);
+    proxies_.poll();
+  } while (proxies_[0].unanswered() > kInFlight - kBatch);
 }
 
 void ControlLoad::end(Storm& storm) {
-  while (sas_.waiting()) sas_.poll();
+  while (proxies_.waiting()) proxies_.poll();
   storm.seconds = seconds_since(began_tsc_);
   storm.cpu_seconds = thread_cpu_seconds() - began_cpu_s_;
   const uint64_t all_done_tsc = __rdtsc();
   while (storm.worker.probes != nullptr && traffic_.probes_answered() != probes_.size()) {
-    sas_.poll();
+    proxies_.poll();
     if (seconds_since(all_done_tsc) > kPatienceS) {
       throw std::logic_error("an SA was installed and its packets do not pass");
     }

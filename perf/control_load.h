@@ -76,6 +76,7 @@ class ControlLoad {
   std::unique_ptr<WorkerChannel> channel_ = std::make_unique<WorkerChannel>();
   PacketPools pools_;
   Worker worker_;
+  WorkerProxies proxies_;
   SaManager sas_;
   RoundTraffic traffic_;
   std::vector<Frame> probes_;

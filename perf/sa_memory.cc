@@ -33,13 +33,14 @@ double grow(Suite suite, size_t sas) {
   PacketPools pools;
   Worker worker(config, Port(), Port(), pools, keys, policy, steering, mesh, *channel);
   worker.prepare();
-  SaManager manager({.capacity = ues}, policy, steering, keys, {channel.get()});
+  WorkerProxies proxies({channel.get()});
+  SaManager manager({.capacity = ues}, policy, steering, keys, proxies);
   for (uint32_t ue = 0; ue < ues; ++ue) {
     for (const Direction direction : {Direction::in, Direction::out}) {
       manager.add(bench_sa(direction, ue, suite), must_be_done);
     }
     worker.poll();
-    manager.poll();
+    proxies.poll();
   }
   if (manager.count(Direction::in, SaState::live) != ues) throw std::logic_error("SAs missing");
   return static_cast<double>(resident_bytes() - before) / static_cast<double>(2 * ues);

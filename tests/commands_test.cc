@@ -46,9 +46,10 @@ Json sa_request(const std::string& dir, const std::string& spi) {
 struct Bench {
   explicit Bench(const RigConfig& config = {})
       : rig(config),
-        sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
+        proxies(rig.channel_pointers()),
+        sas(rig.limits, rig.policy, rig.steering, rig.keys, proxies),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
-        commands({rig.info, rig.keys, sas, registrar, rings, audit, policy}) {}
+        commands({rig.info, rig.keys, proxies, sas, registrar, rings, audit, policy}) {}
 
   // The answer's text; empty when there is none.
   std::string ask_text(const std::string& record) ON(control_thread) {
@@ -58,8 +59,8 @@ struct Bench {
     EXPECT_TRUE(padded.is_wiped());
     do {
       rig.poll_workers();
-      sas.poll();
-    } while (sas.waiting());
+      proxies.poll();
+    } while (proxies.waiting());
     return *answer;
   }
   Json ask(const Json& request) ON(control_thread) { return Json::parse(ask_text(request.dump())); }
@@ -68,11 +69,12 @@ struct Bench {
   }
 
   ControlRig rig;
+  WorkerProxies proxies;
   SaManager sas;
   Registrar registrar;
   RingServer rings{-1, registrar, rig.policy.role};  // with no client
-  Audit audit{{}, 1'000'000'000, sas};
-  PolicyKeeper policy{sas, {}};
+  Audit audit{{}, 1'000'000'000, proxies};
+  PolicyKeeper policy{proxies, rig.policy, {}};
   Commands commands;
 };
 
@@ -210,8 +212,8 @@ TEST(Commands, FitTheLongestStatisticsIntoOneRecord) {
     channels.back()->counters.publish(counters);
     info.workers.push_back({.cpu = i, .idle = "poll", .instruction_set = "test"});
   }
-  SaManager sas({.capacity = 1, .window = 64}, rig.policy, steering, rig.keys, pointers);
-  const std::string answer = stats_answer(info, sas, std::nullopt);
+  const WorkerProxies proxies(pointers);
+  const std::string answer = stats_answer(info, proxies, std::nullopt);
   EXPECT_LE(answer.size(), kMaxRecordBytes);
   EXPECT_EQ(Json::parse(answer)["workers"].size(), Steering::kMaxWorkers);
 }

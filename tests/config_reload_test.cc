@@ -47,10 +47,11 @@ struct Bench {
   explicit Bench(const std::string& text, size_t workers = 2)
       : file(text),
         rig({.workers = workers}),
-        sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
+        proxies(rig.channel_pointers()),
+        sas(rig.limits, rig.policy, rig.steering, rig.keys, proxies),
         registrar(rig.registrar, sas, [] { return std::chrono::milliseconds(0); }),
-        keeper(sas, {file.path(), read_config(file.path()).notes}),
-        commands({rig.info, rig.keys, sas, registrar, rings, audit, keeper}) {}
+        keeper(proxies, rig.policy, {file.path(), read_config(file.path()).notes}),
+        commands({rig.info, rig.keys, proxies, sas, registrar, rings, audit, keeper}) {}
 
   void submit(const std::string& command, std::string& answer) ON(control_thread) {
     PaddedRecord record(Json({{"command", command}}).dump());
@@ -59,8 +60,8 @@ struct Bench {
   void settle() ON(control_thread) {
     do {
       rig.poll_workers();
-      sas.poll();
-    } while (sas.waiting());
+      proxies.poll();
+    } while (proxies.waiting());
   }
   Json ask(const std::string& command) ON(control_thread) {
     std::string answer;
@@ -71,10 +72,11 @@ struct Bench {
 
   ConfigFile file;
   ControlRig rig;
+  WorkerProxies proxies;
   SaManager sas;
   Registrar registrar;
   RingServer rings{-1, registrar, Role::pcscf};
-  Audit audit{{}, 1'000'000'000, sas};
+  Audit audit{{}, 1'000'000'000, proxies};
   PolicyKeeper keeper;
   Commands commands;
 };
@@ -151,8 +153,8 @@ TEST(ConfigReload, RefusesWhatNeedsARestartByItsName) {
 TEST(ConfigReload, IsRefusedWhereThereIsNoFile) {
   const AssumeRole role(control_thread);
   ControlRig rig;
-  SaManager sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers());
-  PolicyKeeper keeper(sas, {});
+  WorkerProxies proxies(rig.channel_pointers());
+  PolicyKeeper keeper(proxies, rig.policy, {});
   try {
     keeper.reload([] { ADD_FAILURE() << "reloaded from nowhere"; });
     ADD_FAILURE() << "not refused";
@@ -175,8 +177,8 @@ TEST(ConfigReload, IsAnsweredWhenEveryWorkerUsesIt) {
     const AssumeRole as_worker(worker_thread);
     for (const size_t worker : {2u, 0u}) bench.rig.workers[worker]->poll();
   }
-  bench.sas.poll();
-  EXPECT_TRUE(bench.sas.waiting());
+  bench.proxies.poll();
+  EXPECT_TRUE(bench.proxies.waiting());
   for (const std::string& answer : answers) EXPECT_EQ(answer, "") << "worker 1 has not";
   EXPECT_EQ(bench.keeper.reloads(), 0u);
   bench.settle();
@@ -309,7 +311,7 @@ TEST(ConfigReload, ReplacesNothingByWhatIsInUse) {
   std::string answer;
   bench.submit("config reload", answer);
   EXPECT_EQ(Json::parse(answer)["done"], "reloaded") << "no worker has run";
-  EXPECT_FALSE(bench.sas.waiting());
+  EXPECT_FALSE(bench.proxies.waiting());
   EXPECT_EQ(&bench.keeper.in_use(), in_use);
   EXPECT_EQ(bench.keeper.reloads(), 1u);
 

@@ -71,7 +71,7 @@ TEST_F(GreedyClientsTest, AClientThatWaitsForItsAnswerKeepsItsPlaceWhereItsProce
   {
     const AssumeRole control(control_thread);
     rig_.poll_workers();
-    sas_.poll();
+    proxies_.poll();
   }
   serve();
   EXPECT_NE(waiting.receive(0).find("added"), std::string::npos);

@@ -101,7 +101,7 @@ TEST(RegistrarTest, AChallengeAnswersWhenEverySaIsUsable) {
                                   EXPECT_FALSE(refusal);
                                   answered = true;
                                 });
-  lab.pcscf.sas.poll();
+  lab.pcscf.proxies.poll();
   EXPECT_FALSE(answered);  // the worker has not run
   EXPECT_EQ(lab.pcscf.state(set.pcscf), SetState::offered);
   lab.pcscf.settle();

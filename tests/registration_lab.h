@@ -48,7 +48,8 @@ class GmEnd {
  public:
   GmEnd(Role role, TestClock& clock, const RegistrarConfig& config, size_t capacity = 64)
       : rig({.capacity = capacity, .role = role}),
-        sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()),
+        proxies(rig.channel_pointers()),
+        sas(rig.limits, rig.policy, rig.steering, rig.keys, proxies),
         registrar(config, sas, clock.clock()) {
     rig.policy.protected_ports.set(config.port_ps);
     for (const uint16_t port : config.port_pc) rig.policy.protected_ports.set(port);
@@ -59,12 +60,12 @@ class GmEnd {
   void settle() ON(control_thread) {
     do {
       rig.poll_workers();
-      sas.poll();
+      proxies.poll();
       while (registrar.tick()) {
       }
-    } while (sas.waiting());
+    } while (proxies.waiting());
     rig.poll_workers();
-    sas.poll();
+    proxies.poll();
   }
   // What a call that answers later answers in the end; what it throws.
   template <typename Call>
@@ -99,6 +100,7 @@ class GmEnd {
   size_t live_sas() const { return count_all(sas); }
 
   ControlRig rig;
+  WorkerProxies proxies;
   SaManager sas;
   Registrar registrar;
   std::vector<SetEvent> events;

@@ -49,14 +49,14 @@ class RingServerTest : public testing::Test {
     for (int i = 0; i < count; ++i) server_.on_ready(events[i].data.u64, events[i].events);
     server_.poll();
     rig_.poll_workers();
-    sas_.poll();
+    proxies_.poll();
     while (registrar_.tick()) {
     }
   }
   void settle() ON(control_thread) {
     do {
       round();
-    } while (server_.poll() || sas_.waiting());
+    } while (server_.poll() || proxies_.waiting());
     round();
   }
   // The answer to one command.
@@ -73,7 +73,8 @@ class RingServerTest : public testing::Test {
   }
 
   ControlRig rig_{{.capacity = 4096}};
-  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
+  WorkerProxies proxies_{rig_.channel_pointers()};
+  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, proxies_};
   std::chrono::milliseconds now_{1000000};
   Registrar registrar_{kPlainConfig, sas_, [this] { return now_; }};
   FileDescriptor epoll_{epoll_create1(EPOLL_CLOEXEC)};

@@ -37,14 +37,16 @@ NewSa make_sa(Direction direction, uint32_t spi, const Address& ue = kUe) {
 
 struct Bench {
   explicit Bench(const RigConfig& config = {})
-      : rig(config), sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()) {}
+      : rig(config),
+        proxies(rig.channel_pointers()),
+        sas(rig.limits, rig.policy, rig.steering, rig.keys, proxies) {}
 
   // Runs workers and manager until nobody owes anything.
   void settle() ON(control_thread) {
     do {
       rig.poll_workers();
-      sas.poll();
-    } while (sas.waiting());
+      proxies.poll();
+    } while (proxies.waiting());
   }
   std::optional<Refusal> add(const NewSa& sa) ON(control_thread) {
     return outcome([&](SaManager::Done done) ON(control_thread) { sas.add(sa, std::move(done)); });
@@ -81,6 +83,7 @@ struct Bench {
   size_t total() const { return count_all(sas); }
 
   ControlRig rig;
+  WorkerProxies proxies;
   SaManager sas;
 };
 
@@ -92,11 +95,11 @@ TEST(SaManager, CallsAnSaInstalledWhenItsWorkerServesIt) {
     EXPECT_FALSE(refusal);
     done = true;
   });
-  bench.sas.poll();
+  bench.proxies.poll();
   EXPECT_FALSE(done);
   EXPECT_EQ(bench.sas.count(Direction::in, SaState::installing), 1u);
   bench.rig.poll_workers();
-  bench.sas.poll();
+  bench.proxies.poll();
   EXPECT_TRUE(done);
   EXPECT_EQ(bench.sas.count(Direction::in, SaState::live), 1u);
 }
@@ -127,7 +130,7 @@ TEST(SaManager, RefusesWithoutChangingAnything) {
     EXPECT_EQ(bench.add(row.sa), row.refusal) << refusal_info(row.refusal).code;
     EXPECT_EQ(bench.total(), 0u);
   }
-  EXPECT_FALSE(bench.sas.waiting());
+  EXPECT_FALSE(bench.proxies.waiting());
 }
 
 TEST(SaManager, AcceptsTheLeastSpiAndTheBoundsOfTheWindow) {
@@ -234,7 +237,7 @@ TEST(SaManager, KeepsCommandsThatFindTheRingFull) {
       ++added;
     });
   }
-  EXPECT_GT(bench.sas.worker(0).times_full(), 0u);
+  EXPECT_GT(bench.proxies[0].times_full(), 0u);
   bench.settle();
   EXPECT_EQ(added, kSas);
 

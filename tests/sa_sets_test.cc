@@ -55,7 +55,9 @@ struct Set {
 
 struct Bench {
   explicit Bench(const RigConfig& config = {})
-      : rig(config), sas(rig.limits, rig.policy, rig.steering, rig.keys, rig.channel_pointers()) {
+      : rig(config),
+        proxies(rig.channel_pointers()),
+        sas(rig.limits, rig.policy, rig.steering, rig.keys, proxies) {
     sas.on_set_news([this](SetIndex owner, SaHandle sa, SaNews what) {
       news.push_back({owner, sa, what});
     });
@@ -65,8 +67,8 @@ struct Bench {
     do {
       rig.poll_workers();
       rig.poll_workers();
-      sas.poll();
-    } while (sas.waiting());
+      proxies.poll();
+    } while (proxies.waiting());
   }
   Set install(const std::vector<SaOfSet>& of, SetIndex owner) ON(control_thread) {
     Set set;
@@ -100,6 +102,7 @@ struct Bench {
   }
   size_t total() const { return count_all(sas); }
   ControlRig rig;
+  WorkerProxies proxies;
   SaManager sas;
   std::vector<News> news;
 };
@@ -119,7 +122,7 @@ TEST(SaSets, TellsTheOwnerWhenEverySaIsServed) {
   AssumeRole role(control_thread);
   Bench bench;
   const Set set = bench.install(make_set(0x10000), 42);
-  bench.sas.poll();
+  bench.proxies.poll();
   EXPECT_TRUE(bench.take_news().empty());
   EXPECT_EQ(bench.sas.count(Direction::in, SaState::installing), 2u);
   EXPECT_TRUE(bench.sas.has_inbound(Spi{0x10001}));
@@ -216,7 +219,7 @@ TEST(SaSets, RefusesASetWholeAndLeavesNothingBehind) {
                       Suite::sha1_des3),
         Refusal::weak_des_key);
   }
-  EXPECT_FALSE(bench.sas.waiting());
+  EXPECT_FALSE(bench.proxies.waiting());
   EXPECT_EQ(bench.sas.with_unprotected_port(), 2u) << "of the two single SAs";
   // All places, key slots and SPIs are there.
   bench.remove(bench.install(make_set(0x10000), 1));
@@ -413,7 +416,7 @@ TEST(SaSets, KeepTheOrderOfEachSasCommandsThroughAStorm) {
     bench.sas.query(set.sas[0], [&](const SaEntry&, size_t, const SaStatus&) { ++answered; });
     for (const SaHandle sa : set.sas) bench.sas.remove_sa(sa);
   }
-  EXPECT_GT(bench.sas.worker(0).times_full(), 0u);
+  EXPECT_GT(bench.proxies[0].times_full(), 0u);
   EXPECT_EQ(bench.sas.count(Direction::in, SaState::deleting), 2 * kSets);
   bench.settle();
   listen();

@@ -21,13 +21,14 @@ class ServedByHand : public testing::Test {
   explicit ServedByHand(const RigConfig& config = {}) : rig_(config) {}
 
   ControlRig rig_;
-  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()};
+  WorkerProxies proxies_{rig_.channel_pointers()};
+  SaManager sas_{rig_.limits, rig_.policy, rig_.steering, rig_.keys, proxies_};
   Registrar registrar_{rig_.registrar, sas_, [] { return std::chrono::milliseconds(0); }};
   FileDescriptor epoll_{epoll_create1(0)};
   RingServer rings_{epoll_.get(), registrar_, rig_.policy.role};
-  Audit audit_{{}, 1'000'000'000, sas_};
-  PolicyKeeper policy_{sas_, {}};
-  Commands commands_{{rig_.info, rig_.keys, sas_, registrar_, rings_, audit_, policy_}};
+  Audit audit_{{}, 1'000'000'000, proxies_};
+  PolicyKeeper policy_{proxies_, rig_.policy, {}};
+  Commands commands_{{rig_.info, rig_.keys, proxies_, sas_, registrar_, rings_, audit_, policy_}};
   EventHub events_;
   std::string path_ = socket_path("by-hand.sock");
   std::unique_ptr<ControlSocket> socket_ = std::make_unique<ControlSocket>(

@@ -73,7 +73,8 @@ class JsonEnd {
   explicit JsonEnd(GmEnd& gm)
       : gm_(gm),
         rings_(-1, gm.registrar, gm.rig.policy.role),
-        commands_({gm.rig.info, gm.rig.keys, gm.sas, gm.registrar, rings_, audit_, policy_}) {
+        commands_(
+            {gm.rig.info, gm.rig.keys, gm.proxies, gm.sas, gm.registrar, rings_, audit_, policy_}) {
     commands_.on_monitor([this](EventKinds kinds) { monitored = kinds; });
   }
 
@@ -99,8 +100,8 @@ class JsonEnd {
  private:
   GmEnd& gm_;
   RingServer rings_;  // with no client
-  Audit audit_{{}, 1'000'000'000, gm_.sas};
-  PolicyKeeper policy_{gm_.sas, {}};
+  Audit audit_{{}, 1'000'000'000, gm_.proxies};
+  PolicyKeeper policy_{gm_.proxies, gm_.rig.policy, {}};
   Commands commands_;
 };
 

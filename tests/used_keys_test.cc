@@ -26,7 +26,7 @@ std::optional<KeyPrint> take(UsedKeys& used, uint32_t ck, uint32_t ik) {
 }
 bool add(UsedKeys& used, uint32_t ck, uint32_t ik) { return take(used, ck, ik).has_value(); }
 
-// R17, SPEC 7.4: never re-install a set with the same CK and IK.
+// R18, SPEC 7.4: never re-install a set with the same CK and IK.
 TEST(UsedKeys, APairIsTakenOnce) {
   UsedKeys used(100, 100);
   EXPECT_TRUE(add(used, 1, 2));

@@ -35,10 +35,11 @@ class FuzzControl {
  public:
   explicit FuzzControl(Role role)
       : rig_(rig_of(role)),
-        sas(rig_.limits, rig_.policy, rig_.steering, rig_.keys, rig_.channel_pointers()),
+        proxies(rig_.channel_pointers()),
+        sas(rig_.limits, rig_.policy, rig_.steering, rig_.keys, proxies),
         registrar(config(), sas, [this] { return now; }),
         rings(epoll_.get(), registrar, role),
-        commands({rig_.info, rig_.keys, sas, registrar, rings, audit, policy}) {
+        commands({rig_.info, rig_.keys, proxies, sas, registrar, rings, audit, policy}) {
     registrar.on_event([this](const SetEvent& event) {
       const AssumeRole assumed(control_thread);
       rings.on_event(event);
@@ -64,14 +65,14 @@ class FuzzControl {
     for (int i = 0; i < count; ++i) rings.on_ready(events[i].data.u64, events[i].events);
     rings.poll();
     rig_.poll_workers();
-    sas.poll();
+    proxies.poll();
     while (registrar.tick()) {
     }
   }
   void settle() ON(control_thread) {
     do {
       round();
-    } while (rings.poll() || sas.waiting());
+    } while (rings.poll() || proxies.waiting());
     round();
   }
   ControlState state() const {
@@ -103,11 +104,12 @@ class FuzzControl {
 
  public:
   std::chrono::milliseconds now{1000000};
+  WorkerProxies proxies;
   SaManager sas;
   Registrar registrar;
   RingServer rings;
-  Audit audit{{}, 1'000'000'000, sas};
-  PolicyKeeper policy{sas, {}};
+  Audit audit{{}, 1'000'000'000, proxies};
+  PolicyKeeper policy{proxies, rig_.policy, {}};
   Commands commands;
 };
 
