@@ -49,7 +49,8 @@ bool within(const std::vector<Prefix>& prefixes, bool has_address, const Address
 // Addresses and ports of the packet that an ICMP error quotes, which may be cut off behind the
 // first 8 bytes of its payload (RFC 792). A redirect's quote stands behind two addresses and in an
 // option (RFC 4861 4.5): it counts as unreadable, whatever those addresses look like; so does what
-// an Authentication Header hides (RFC 4302), which hosts look behind.
+// an Authentication Header hides (RFC 4302), which hosts look behind. Hosts take a quote for a
+// packet of the error's own family, whatever its first bits say: what says another is two packets.
 bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
   const uint8_t type = error.header<IcmpHeader>(icmp.offset).type;
   if (!error.is_ipv4() && type == kIcmpv6Redirect) return false;
@@ -58,8 +59,8 @@ bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
   quoted.data += start;
   quoted.length = static_cast<uint16_t>(error.length - start);
   UpperLayer upper;
-  if (!classify_quoted(quoted).is_pass() || !find_upper_layer(quoted, upper).is_pass() ||
-      upper.protocol == Protocol::ah) {
+  if (!classify_quoted(quoted).is_pass() || quoted.is_ipv4() != error.is_ipv4() ||
+      !find_upper_layer(quoted, upper).is_pass() || upper.protocol == Protocol::ah) {
     return false;
   }
   flow.source = source_address(quoted);

@@ -208,6 +208,29 @@ TEST(IcmpError, FromTheAccessSideIsDroppedWhenItHidesTheQuotedPorts) {
   }
 }
 
+// Hosts go by the error's own family. What says the other in its first four bits can be two packets
+// at once: a harmless one to us, one of the protected port to the host.
+TEST(IcmpError, FromTheAccessSideQuotesAPacketOfItsOwnFamily) {
+  PathLab lab;
+  // An IPv6 header with next header 64; for a host IPv4, DF, UDP from the protected port.
+  Bytes six = PacketBuilder().ip(kPcscf4, kUe4).udp(kPcscfPort, kUePort).ip_packet();
+  six.at(0) = 0x65;
+  six.at(6) = 64;
+  six.resize(60, 0x77);
+  EXPECT_EQ(lab.in(PacketBuilder().ip(kUe4, kPcscf4).icmp(3, six)),
+            dropped(Drop::icmp_quotes_protected));
+  // An IPv4 header of 64 bytes in all whose protocol is a byte of an address; for a host IPv6 with
+  // a hop-by-hop header before the UDP.
+  Bytes four = PacketBuilder().ip(kPcscf6, kUe6).udp(kPcscfPort, kUePort).hop_by_hop().ip_packet();
+  four.at(0) = 0x45;
+  four.at(2) = 0;
+  four.at(3) = 64;
+  four.at(6) = four.at(7) = 0;
+  ASSERT_EQ(four.at(9), 0x01) << "2001:..., to us ICMP";
+  EXPECT_EQ(lab.in(PacketBuilder().ip(kUe6, kPcscf6).icmp(2, four)),
+            dropped(Drop::icmp_quotes_protected));
+}
+
 // RFC 4861 8, RFC 1122 3.2.2.2: hosts send a UE's packets where a redirect says. Only a router has
 // a say in that, by a rule of its own, as for advertisements.
 TEST(IcmpError, RedirectsFromTheAccessSideAreForRoutersAlone) {
