@@ -82,7 +82,7 @@ void Commands::run(const Request& request, const Reply& reply) {
     case Command::ue_count:
       return reply(ue_count(registrar));
     case Command::ue_reconcile:
-      return reply(ue_reconcile(request, registrar));
+      return ue_reconcile(request, registrar, reply);
   }
 }
 

@@ -230,7 +230,8 @@ void run_reconcile(const CommandHead& head, const Parts& parts, Registrar& regis
 }  // namespace
 
 bool run_ring_command(const CommandRecord& record, Registrar& registrar, uint32_t& events,
-                      Registrar::Done done, AnswerRecord& answer) {
+                      Registrar::Done done, Registrar::Reconciled reconciled,
+                      AnswerRecord& answer) {
   const Parts parts(record);
   const CommandHead& head = record.head;
   const SetHandle handle{head.handle};
@@ -268,9 +269,9 @@ bool run_ring_command(const CommandRecord& record, Registrar& registrar, uint32_
       run_reconcile(head, parts, registrar, answer);
       return true;
     case CommandKind::finish_reconcile:
-      answer.head.count = static_cast<uint32_t>(
-          registrar.finish_reconcile(head.number, std::chrono::milliseconds(head.grace_ms)));
-      return true;
+      registrar.finish_reconcile(head.number, std::chrono::milliseconds(head.grace_ms),
+                                 std::move(reconciled));
+      return false;
     case CommandKind::kCount:
       break;  // rule_of() has refused it
   }

@@ -13,11 +13,12 @@
 
 namespace gmesp {
 
-// True: answer is filled. False: `done` has been called or will be, once.
+// True: answer is filled. False: `done` or `reconciled` has been called or will be, once.
 // record: copied out of the ring, so that nobody changes it any more; its bytes may be anything.
 // events: the kinds that the client has asked for. Throws Refused and has changed nothing then.
 bool run_ring_command(const client::CommandRecord& record, Registrar& registrar, uint32_t& events,
-                      Registrar::Done done, client::AnswerRecord& answer) ON(control_thread);
+                      Registrar::Done done, Registrar::Reconciled reconciled,
+                      client::AnswerRecord& answer) ON(control_thread);
 
 // The answer to a command that was refused.
 void refuse(Refusal refusal, client::AnswerRecord& answer);

@@ -179,14 +179,14 @@ void RingServer::run_command(uint32_t number, ServedRing& ring) {
       {.token = command_.head.token, .handle = command_.head.handle, .challenge = challenge});
   ++counts_.commands;
   AnswerRecord record = blank_answer(AnswerKind::completion, command_.head.token);
-  const auto done = [this, number, place](std::optional<Refusal> refusal) {
+  const auto done = [this, number, place](std::optional<Refusal> refusal, size_t count = 0) {
     const AssumeRole role(control_thread);
-    on_done(number, place, refusal);
+    on_done(number, place, refusal, count);
   };
   static_assert(sizeof done <= 2 * sizeof(void*), "std::function takes it without allocating");
   bool answered = true;
   try {
-    answered = run_ring_command(command_, registrar_, ring.wanted_events(), done, record);
+    answered = run_ring_command(command_, registrar_, ring.wanted_events(), done, done, record);
   } catch (const Refused& refused) {
     ++counts_.refused;
     refuse(refused.refusal(), record);
@@ -197,12 +197,14 @@ void RingServer::run_command(uint32_t number, ServedRing& ring) {
 }
 
 // The client may be gone meanwhile; the command has had its effect all the same.
-void RingServer::on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) {
+void RingServer::on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal,
+                         size_t count) {
   const auto found = rings_.find(number);
   if (found == rings_.end()) return;
   const UnansweredCommand& command = found->second->unanswered(place);
   AnswerRecord record = blank_answer(AnswerKind::completion, command.token);
   record.head.handle = command.handle;
+  record.head.count = static_cast<uint32_t>(count);
   if (refusal) {
     ++counts_.refused;
     refuse(*refusal, record);

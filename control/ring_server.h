@@ -91,7 +91,8 @@ class RingServer {
   void let_go(Rings::iterator entry) ON(control_thread);
   void serve(uint32_t number, ServedRing& ring, size_t turn) ON(control_thread);
   void run_command(uint32_t number, ServedRing& ring) ON(control_thread);
-  void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal) ON(control_thread);
+  void on_done(uint32_t number, uint8_t place, std::optional<Refusal> refusal, size_t count)
+      ON(control_thread);
 
   const int epoll_;
   Registrar& registrar_;

@@ -110,8 +110,9 @@ SaCommand SaManager::install_command(Direction direction, SaPlace place,
                           entry.window, how.sequence, entry.window_words, entry.selector,
                           how.alternate};
   }
-  return InstallOutbound{index,        entry.spi,      entry.key,     entry.suite,
-                         how.sequence, entry.selector, how.alternate, how.standby};
+  return InstallOutbound{index,         entry.spi,    entry.key,
+                         entry.suite,   how.sequence, entry.selector,
+                         how.alternate, how.standby,  how.begun_in_clear};
 }
 
 void SaManager::remove(const SaName& name, Done done) {

@@ -125,9 +125,11 @@ class SaManager {
 
   // All SAs of a set or none: Refused comes before anything has changed. Keys go into one slot per
   // direction, released by release_keys() when all SAs are gone. Outbound SAs are installed on
-  // standby. handles: as many as sas. What becomes of each is told to on_set_news().
+  // standby. handles: as many as sas. begun_in_clear: leaves room in its address pair for others.
+  // What becomes of each is told to on_set_news().
   SetKeys install_set(std::span<const SaOfSet> sas, Suite suite, const EspKeys& keys,
-                      SetIndex owner, std::span<SaHandle> handles) ON(control_thread);
+                      SetIndex owner, std::span<SaHandle> handles, bool begun_in_clear = false)
+      ON(control_thread);
   void promote(SaHandle sa) ON(control_thread);    // of a set, live
   void remove_sa(SaHandle sa) ON(control_thread);  // of a set, live
   void release_keys(const SetKeys& keys) ON(control_thread);
@@ -165,6 +167,7 @@ class SaManager {
     SequenceNumber sequence{};
     AlternatePorts alternate;
     bool standby = false;
+    bool begun_in_clear = false;
   };
   SaPlace find(const SaName& name) const;
   SaPlace find_by_spi_alone(Spi spi) const;

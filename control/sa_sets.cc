@@ -8,7 +8,7 @@
 namespace gmesp {
 
 SetKeys SaManager::install_set(std::span<const SaOfSet> sas, Suite suite, const EspKeys& keys,
-                               SetIndex owner, std::span<SaHandle> handles) {
+                               SetIndex owner, std::span<SaHandle> handles, bool begun_in_clear) {
   check_set(sas, suite, keys);
   SetKeys slots{.suite = suite};
   size_t taken = 0;
@@ -34,7 +34,8 @@ SetKeys SaManager::install_set(std::span<const SaOfSet> sas, Suite suite, const 
     const Direction direction = sas[i].direction;
     const SaPlace place = place_of(handles[i]);
     inventory(direction)[place].key = direction == Direction::in ? slots.in : slots.out;
-    install(direction, place, {.alternate = sas[i].alternate, .standby = true});
+    install(direction, place,
+            {.alternate = sas[i].alternate, .standby = true, .begun_in_clear = begun_in_clear});
   }
   return slots;
 }

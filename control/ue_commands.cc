@@ -126,21 +126,24 @@ void ue_delete(const Request& request, Registrar& registrar, const Reply& reply)
                    done_answer(reply, now ? "deleted" : "retired", handle));
 }
 
-std::string ue_reconcile(const Request& request, Registrar& registrar) {
+void ue_reconcile(const Request& request, Registrar& registrar, const Reply& reply) {
   const ReconcileRequest reconcile(request);
   std::vector<SetHandle> missing;
   const uint32_t session = registrar.reconcile(reconcile.session, reconcile.handles, missing);
-  JsonWriter json;
-  json.field("done", reconcile.finish ? "reconciled" : "compared").field("session", session);
-  json.start_array("missing");
-  for (const SetHandle handle : missing) json.element(to_string(handle));
-  json.end_array();
-  if (reconcile.finish) {
-    const auto grace =
-        reconcile.grace_s ? std::chrono::seconds(*reconcile.grace_s) : registrar.config().grace();
-    json.field("orphans", registrar.finish_reconcile(session, grace));
-  }
-  return json.finish();
+  const auto json = std::make_shared<JsonWriter>();
+  json->field("done", reconcile.finish ? "reconciled" : "compared").field("session", session);
+  json->start_array("missing");
+  for (const SetHandle handle : missing) json->element(to_string(handle));
+  json->end_array();
+  if (!reconcile.finish) return reply(json->finish());
+  const auto grace =
+      reconcile.grace_s ? std::chrono::seconds(*reconcile.grace_s) : registrar.config().grace();
+  registrar.finish_reconcile(session, grace,
+                             [json, reply](std::optional<Refusal> refusal, size_t orphans) {
+                               if (refusal) return reply(refusal_answer(Refused(*refusal)));
+                               json->field("orphans", orphans);
+                               reply(json->finish());
+                             });
 }
 
 void flush_all(Registrations on, const Reply& reply) {

@@ -27,7 +27,8 @@ void ue_ok(const Request& request, Registrar& registrar, const Reply& reply) ON(
 void ue_fail(const Request& request, Registrar& registrar, const Reply& reply) ON(control_thread);
 std::string ue_refresh(const Request& request, Registrar& registrar) ON(control_thread);
 void ue_delete(const Request& request, Registrar& registrar, const Reply& reply) ON(control_thread);
-std::string ue_reconcile(const Request& request, Registrar& registrar) ON(control_thread);
+void ue_reconcile(const Request& request, Registrar& registrar, const Reply& reply)
+    ON(control_thread);
 // `sa flush all`: first the sets, then the single SAs.
 void flush_all(Registrations on, const Reply& reply) ON(control_thread);
 

@@ -40,7 +40,8 @@ struct InstallOutbound {
   SequenceNumber last_sent{};  // 0 for a new SA
   Selector selector;
   AlternatePorts alternate{};
-  bool standby = false;  // behind SAs with an equal selector, until PromoteSa
+  bool standby = false;         // behind SAs with an equal selector, until PromoteSa
+  bool begun_in_clear = false;  // by a REGISTER in clear: leaves room in its address pair
 };
 
 // The SA's set has been taken into use (TS 24.229 5.2.2). in: its next packet is a first use again;

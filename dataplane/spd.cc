@@ -52,7 +52,8 @@ std::optional<InstallError> Spd::install(const InstallOutbound& command) {
   const Selector& selector = command.selector;
   const uint64_t hash = this->hash(selector.source, selector.destination);
   const SaIndex first = find_first(hash, selector.source, selector.destination);
-  if (chain_length(first) >= kMaxSasPerPair) return InstallError::too_many_for_pair;
+  const size_t most = command.begun_in_clear ? kMaxSasBegunInClear : kMaxSasPerPair;
+  if (chain_length(first) >= most) return InstallError::too_many_for_pair;
   OutboundSa sa;
   sa.spi = command.spi;
   sa.key = command.key;

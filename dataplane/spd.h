@@ -20,8 +20,10 @@ namespace gmesp {
 
 class Spd {
  public:
-  // Far above what IMS has; a bound on what a packet may cost.
+  // Far above what IMS has; a bound on what a packet may cost. Others fill up to the smaller one:
+  // who sends REGISTERs in clear from a UE's address does not keep it from registering again.
   static constexpr size_t kMaxSasPerPair = 256;
+  static constexpr size_t kMaxSasBegunInClear = kMaxSasPerPair - kMaxSasPerPair / 8;
 
   // `seed`: random, so that nobody outside can choose addresses that share a bucket.
   Spd(size_t capacity, uint64_t seed) : sas_(capacity), by_addresses_(capacity), hash_key_(seed) {}

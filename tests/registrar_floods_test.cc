@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "control/registration/registrar.h"
+#include "dataplane/spd.h"
 #include "tests/registrar_rules.h"
 
 namespace gmesp {
@@ -84,6 +85,29 @@ TEST_F(RegistrarFloodsTest, ChallengedStrangersKeepNobodyOut) {
   EXPECT_EQ(end.state(again), SetState::established);
   // In clear nobody has the share, by way of a set that nobody was authenticated over neither.
   EXPECT_EQ(challenged(offer("late@example", 42002, kNoSet)), Refusal::capacity_reached);
+}
+
+// Nor from the UE's own address, whose SAs a worker takes a bounded number of.
+TEST_F(RegistrarFloodsTest, ChallengedStrangersAtOnesAddressKeepNobodyOut) {
+  const AssumeRole role(control_thread);
+  GmLab lab(kPlainConfig, kPlainConfig, 1024);
+  const Pair set = lab.enrol();
+  uint32_t keys = 1000;
+  std::optional<Refusal> refusal;
+  for (uint16_t i = 0; i < Spd::kMaxSasPerPair / 2 && !refusal; ++i) {
+    const auto port = static_cast<uint16_t>(41000 + 2 * i);
+    const auto offer = client(port, static_cast<uint16_t>(port + 1), 2 * port, 2 * port + 1);
+    const std::string stranger = "stranger" + std::to_string(i) + "@example";
+    RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = stranger, .impus = {}};
+    call.client = &offer;
+    keys += 2;
+    refusal = challenge(lab.pcscf, lab.pcscf.registrar.registered(call).handle, keys, keys + 1);
+  }
+  EXPECT_EQ(refusal, Refusal::rejected_by_worker);
+  EXPECT_GT(lab.pcscf.registrar.count(SetState::temporary), 100u);
+  const Pair next = lab.enrol({}, set);
+  EXPECT_EQ(lab.pcscf.state(next.pcscf), SetState::established);
+  EXPECT_TRUE(lab.request_down(next));
 }
 
 // Nor under the IMPI of one who is registered, which is no secret: what came over a set is neither

@@ -65,6 +65,9 @@ struct Model {
                     !ends(set, *one);
            }));
   }
+  bool has(SetHandle handle) {
+    return std::ranges::any_of(sets, [&](const ModelSet& set) { return set.pair.pcscf == handle; });
+  }
   template <typename Condition>
   void drop(Condition&& condition) {
     std::erase_if(sets, condition);
@@ -265,7 +268,7 @@ class ModelRun {
 
   void fail(ModelSet& set) ON(control_thread) {
     const bool may = set.state == SetState::offered || set.state == SetState::temporary;
-    const bool carries = set.state == SetState::temporary && model_.lasting(set.phone) == 0;
+    const bool carries = set.state == SetState::temporary && !model_.has(set.over);
     if (!agrees(may ? std::nullopt : std::optional(Refusal::wrong_state),
                 [&](Registrar::Done done) ON(control_thread) {
                   lab_.pcscf.registrar.fail(set.pair.pcscf, FailReason::user_authentication,
@@ -273,8 +276,14 @@ class ModelRun {
                 })) {
       return;
     }
-    if (carries) return model_.retire(set, now());
     const SetHandle gone = set.pair.pcscf;
+    if (carries) {  // PUB-08
+      model_.retire(set, now());
+      return model_.drop([&, phone = set.phone](const ModelSet& one) {
+        return one.phone == phone && one.state == SetState::old && !one.authenticated &&
+               one.pair.pcscf != gone;
+      });
+    }
     model_.drop([&](const ModelSet& one) { return one.pair.pcscf == gone; });
   }
 

@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -265,9 +266,17 @@ TEST_F(RegistrarSetsTest, ReconcileFindsOrphansAndWhatIsMissing) {
   const SetHandle rest[] = {lost, believed.pcscf};
   EXPECT_EQ(registrar.reconcile(session, rest, missing), session);
   EXPECT_EQ(missing, std::vector<SetHandle>{lost});
-  EXPECT_EQ(registrar.finish_reconcile(session, 10s), 1u);
-  EXPECT_EQ(refusal_of([&]() ON(control_thread) { registrar.finish_reconcile(session, 10s); }),
-            Refusal::stale_session);
+  std::optional<size_t> orphans;
+  const auto finish = [&]() ON(control_thread) {
+    registrar.finish_reconcile(session, 10s, [&](std::optional<Refusal> refusal, size_t found) {
+      EXPECT_EQ(refusal, std::nullopt);
+      orphans = found;
+    });
+  };
+  finish();
+  EXPECT_EQ(refusal_of(finish), Refusal::stale_session);
+  const Pair latest = lab.enrol({.impi = "d@example"});
+  EXPECT_EQ(orphans, 1u);
   EXPECT_EQ(refusal_of([&]() ON(control_thread) { registrar.reconcile(session, rest, missing); }),
             Refusal::stale_session);
   EXPECT_TRUE(lab.pcscf.knows(orphan.pcscf));
@@ -275,6 +284,47 @@ TEST_F(RegistrarSetsTest, ReconcileFindsOrphansAndWhatIsMissing) {
   EXPECT_FALSE(lab.pcscf.knows(orphan.pcscf));
   EXPECT_TRUE(lab.pcscf.knows(believed.pcscf));
   EXPECT_TRUE(lab.pcscf.knows(later.pcscf));
+  EXPECT_TRUE(lab.pcscf.knows(latest.pcscf));
+}
+
+// A million sets are looked at a little at a time; what comes meanwhile is no orphan, and whoever
+// begins again ends what was under way.
+TEST_F(RegistrarSetsTest, ReconcileStopsNobodyElse) {
+  const AssumeRole role(control_thread);
+  constexpr size_t kOffers = 5000;
+  RegistrarConfig config;
+  config.capacity = kOffers + 10;
+  GmLab lab(config);
+  const Pair first = lab.enrol({.impi = "first@example"});
+  const auto offer = client(41000, 41001);
+  for (size_t i = 0; i < kOffers; ++i) {
+    ASSERT_EQ(register_at_pcscf(lab, offer, std::to_string(i) + "@example"), std::nullopt);
+  }
+  Registrar& registrar = lab.pcscf.registrar;
+  std::vector<SetHandle> missing;
+  std::vector<std::pair<std::optional<Refusal>, size_t>> ends;
+  const auto finish = [&]() ON(control_thread) {
+    registrar.finish_reconcile(registrar.reconcile(0, {}, missing), 10s,
+                               [&](std::optional<Refusal> refusal, size_t orphans) {
+                                 ends.emplace_back(refusal, orphans);
+                               });
+  };
+  finish();
+  EXPECT_TRUE(registrar.tick());
+  EXPECT_TRUE(ends.empty());
+  const Pair meanwhile = lab.enrol({.impi = "meanwhile@example"});
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0], std::pair(std::optional<Refusal>(), size_t{1}));
+
+  finish();
+  EXPECT_TRUE(registrar.tick());
+  finish();
+  ASSERT_EQ(ends.size(), 2u);
+  EXPECT_EQ(ends[1].first, Refusal::stale_session);
+  lab.pcscf.settle();
+  ASSERT_EQ(ends.size(), 3u);
+  EXPECT_EQ(ends[2], std::pair(std::optional<Refusal>(), size_t{2})) << "both by now";
+  EXPECT_TRUE(lab.pcscf.knows(first.pcscf) && lab.pcscf.knows(meanwhile.pcscf));
 }
 
 // A set that is removed while it is being installed, or promoted, leaves nothing, and every call is

@@ -448,6 +448,33 @@ TEST(RegistrarTest, AFailedAuthenticationRemovesTheNewSetOnly) {
   EXPECT_TRUE(lab.request_down(established));
 }
 
+// PUB-08: a UE whose REGISTER came in clear hears the answer over the new set alone, whatever else
+// its IMPI has: it may have lost that, or tried before. One such set at a time.
+TEST(RegistrarTest, EveryFailedAuthenticationInClearGetsItsAnswer) {
+  const AssumeRole role(control_thread);
+  GmLab lab;
+  const Pair established = lab.enrol();
+  Pair before = established;
+  for (int i = 0; i < 5; ++i) {
+    const Pair set = lab.offer();
+    lab.challenge(set);
+    lab.respond(set);
+    EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
+      lab.pcscf.registrar.fail(set.pcscf, FailReason::user_authentication, std::move(done));
+    }),
+              std::nullopt)
+        << i;
+    EXPECT_EQ(lab.pcscf.state(set.pcscf), SetState::old) << i;
+    EXPECT_TRUE(lab.request_down(set)) << i;
+    EXPECT_TRUE(i == 0 || !lab.pcscf.knows(before.pcscf)) << i;
+    before = set;
+  }
+  EXPECT_EQ(lab.pcscf.state(established.pcscf), SetState::established);
+  lab.pass_time(k64T1 + 1s);
+  EXPECT_FALSE(lab.pcscf.knows(before.pcscf));
+  EXPECT_TRUE(lab.request_down(established));
+}
+
 // INT-63, INT-64, INT-75: the UE refused the challenge; the next REGISTER begins anew.
 TEST(RegistrarTest, ANetworkOrSynchronisationFailureEndsTheSetAtOnce) {
   const AssumeRole role(control_thread);

@@ -46,7 +46,7 @@ inline std::array<uint8_t, 16> test_key(uint32_t n) {
 
 class GmEnd {
  public:
-  GmEnd(Role role, TestClock& clock, const RegistrarConfig& config, size_t capacity = 64)
+  GmEnd(Role role, TestClock& clock, const RegistrarConfig& config, size_t capacity)
       : rig({.capacity = capacity, .role = role}),
         proxies(rig.channel_pointers()),
         sas(rig.limits, rig.policy, rig.steering, rig.keys, proxies),
@@ -122,8 +122,9 @@ struct Phone {
 class GmLab {
  public:
   explicit GmLab(const RegistrarConfig& config = kPlainConfig) : GmLab(config, config) {}
-  GmLab(const RegistrarConfig& ue_config, const RegistrarConfig& pcscf_config)
-      : ue(Role::ue, clock, ue_config), pcscf(Role::pcscf, clock, pcscf_config) {}
+  GmLab(const RegistrarConfig& ue_config, const RegistrarConfig& pcscf_config, size_t capacity = 64)
+      : ue(Role::ue, clock, ue_config, capacity),
+        pcscf(Role::pcscf, clock, pcscf_config, capacity) {}
 
   // SM1, at both ends. over: the set that it goes over.
   Pair offer(const Phone& phone = {}, Pair over = {}) ON(control_thread) {

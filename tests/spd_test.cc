@@ -83,6 +83,21 @@ TEST(Spd, TakesABoundedNumberOfSasPerAddressPair) {
   EXPECT_FALSE(spd.install(command(kMost + 1, selector(1, 1, 6000, kAny))));
 }
 
+TEST(Spd, SasBegunInClearLeaveRoomInTheirPairForOthers) {
+  constexpr uint32_t kMost = Spd::kMaxSasBegunInClear;
+  static_assert(kMost < Spd::kMaxSasPerPair);
+  Spd spd(Spd::kMaxSasPerPair, kSeed);
+  const auto install = [&](uint32_t index, bool in_clear) {
+    InstallOutbound sa =
+        command(index, selector(1, static_cast<uint16_t>(1000 + index), 6000, kAny));
+    sa.begun_in_clear = in_clear;
+    return spd.install(sa);
+  };
+  for (uint32_t i = 0; i < kMost; ++i) ASSERT_FALSE(install(i, true)) << i;
+  EXPECT_EQ(install(kMost, true), InstallError::too_many_for_pair);
+  for (uint32_t i = kMost; i < Spd::kMaxSasPerPair; ++i) ASSERT_FALSE(install(i, false)) << i;
+}
+
 TEST(Spd, ARefusedInstallChangesNothing) {
   Spd spd(1, kSeed);
   ASSERT_FALSE(spd.install(command(0, selector(1, 0, 0, kAny))));

@@ -228,7 +228,8 @@ int gmesp_subscribe(gmesp_client *, uint32_t events, int timeout_ms, struct gmes
 /* The sets that the caller believes in, at most GMESP_MAX_HANDLES in one call, in as many calls as
  * it takes; session 0 begins, the completion says which session it is. missing: those that are not
  * there. finish_reconcile gives all others that were there a deadline of grace_ms: also those of
- * other connections, so that one process has to name the sets of all its siblings. */
+ * other connections, so that one process has to name the sets of all its siblings. It completes
+ * when all sets have been looked at: stale_session, when another reconciliation began meanwhile. */
 #define GMESP_MAX_HANDLES 64
 int gmesp_submit_reconcile(gmesp_client *, uint32_t session, const uint64_t *handles,
                            uint32_t count, uint64_t *token);

@@ -136,7 +136,7 @@ void Registrar::fill(SetIndex index, const RegisterCall& call, const SetEnd& own
   set.over = first_over(call.over);
   set.impus = texts(call.impus);
   set.created_ms = now();
-  set.reconciled = reconcile_session_;  // who has listed his sets by now cannot know it
+  set.reconciled = reconcile_sessions_;  // who has listed his sets by now cannot know it
   ++counts_[static_cast<size_t>(SetState::offered)];
   set_deadline(index, set.created_ms + config_.grace().count());
 }
@@ -234,8 +234,8 @@ void Registrar::install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey 
   check_share(set, plan);
   const EspKeys keys = expand(*agreed.suite, ck, ik, config_.sha1_key);
   const size_t count = plan.sas().size();
-  set.keys =
-      sas_.install_set(plan.sas(), *agreed.suite, keys, index, std::span(set.sas).first(count));
+  set.keys = sas_.install_set(plan.sas(), *agreed.suite, keys, index,
+                              std::span(set.sas).first(count), is_begun_in_clear(set));
   set.suite = agreed.suite;
   set.pcscf = agreed.pcscf;
   set.sa_count = set.unanswered = static_cast<uint8_t>(count);
@@ -325,13 +325,26 @@ void Registrar::fail(SetHandle handle, FailReason reason, Done done) {
   SaSet& set = sets_[index];
   const bool challenged = set.state == SetState::temporary;
   if (set.state != SetState::offered && !challenged) throw wrong_state(set);
-  const bool alone = lasting_sets(*set.registration) == 0;
-  if (challenged && alone && reason == FailReason::user_authentication) {
-    retire(index);
+  const bool over_another = sets_.find(set.over).has_value();
+  if (challenged && !over_another && reason == FailReason::user_authentication) {
+    carry_last_answer(index);
     return done(std::nullopt);
   }
   set.removing = completion(std::move(done));
   begin_delete(index, SetEventKind::deleted);
+}
+
+// PUB-08. One at a time: an answer of before has arrived or was given up, and these sets must not
+// use up what their IMPI may have.
+void Registrar::carry_last_answer(SetIndex index) {
+  const std::vector<SetIndex> all = sets_[index].registration->sets;
+  for (const SetIndex other : all) {
+    const SaSet& earlier = sets_[other];
+    if (earlier.state == SetState::old && !earlier.authenticated) {
+      begin_delete(other, SetEventKind::deleted);
+    }
+  }
+  retire(index);
 }
 
 // PUB-06; JNT cases 4 (without a new authentication) and 5.

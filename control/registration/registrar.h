@@ -128,8 +128,8 @@ class Registrar {
   // (P-Associated-URI); none: those of the REGISTER stay.
   void ok(SetHandle handle, uint32_t expires_s, Done done,
           std::span<const std::string_view> impus = {}) ON(control_thread);
-  // A set that was its IMPI's only one and failed user authentication carries the answer for 64*T1
-  // (PUB-08); every other one goes at once (INT-75).
+  // A set that failed user authentication carries the answer for 64*T1 (PUB-08) when there is no
+  // set that its first REGISTER came over; every other one goes at once (INT-75).
   void fail(SetHandle handle, FailReason reason, Done done) ON(control_thread);
   // 200 OK to a REGISTER over `handle` without a challenge (PUB-06).
   void refresh(SetHandle handle, uint32_t expires_s) ON(control_thread);
@@ -163,12 +163,14 @@ class Registrar {
   // The SIP layer names the sets it believes in, in as many calls as it likes; `session` 0 begins
   // one (and ends another that was under way), the answer's names it from then on. Handles that no
   // set has come back in `missing`. finish_reconcile() gives every set that was there at the
-  // beginning and was not named a deadline of `grace` and answers how many.
+  // beginning and was not named a deadline of `grace`, in several ticks, and then says how many; or
+  // stale_session, when another has begun meanwhile: some have their deadline then.
   uint32_t reconcile(uint32_t session, std::span<const SetHandle> believed,
                      std::vector<SetHandle>& missing) ON(control_thread);
-  size_t finish_reconcile(uint32_t session, Milliseconds grace) ON(control_thread);
+  using Reconciled = std::function<void(std::optional<Refusal>, size_t orphans)>;
+  void finish_reconcile(uint32_t session, Milliseconds grace, Reconciled done) ON(control_thread);
 
-  // Deadlines. True: more are due than one call takes.
+  // Deadlines, orphans. True: there is more to do than one call takes.
   bool tick() ON(control_thread);
   // Nobody hears an event that nobody asked for: one handler, which must not call back.
   void on_event(SetEventHandler handler) { on_event_ = std::move(handler); }
@@ -179,6 +181,14 @@ class Registrar {
   using When = int64_t;  // monotonic milliseconds
   When now() const { return clock_().count(); }
 
+  // finish_reconcile() under way.
+  struct Reconciling {
+    uint32_t session = 0;
+    Milliseconds grace{};
+    Reconciled done;
+    SetIndex next = 0;
+    size_t orphans = 0;
+  };
   // What both ends say when the keys come.
   struct Agreed {
     std::optional<Suite> suite;
@@ -197,16 +207,17 @@ class Registrar {
   static bool is_lasting(const SaSet& set);
   static bool is_begun(const SaSet& set);
   bool may_end(SetHandle over, const SaSet& earlier) const;
-  size_t lasting_sets(const Registration& registration) const;
   void fill(SetIndex index, const RegisterCall& call, const SetEnd& own, const SetEnd& peer);
   void drop_oldest_offer(std::string_view impi, SetHandle over) ON(control_thread);
   std::optional<SetIndex> offer_to_drop();
+  bool is_begun_in_clear(const SaSet& set) const;
   void check_share(const SaSet& set, const SetPlan& plan) const ON(control_thread);
   Agreed accept_server(SetIndex index, const SecurityAgreement& server) ON(control_thread);
   void install(SetIndex index, const Agreed& agreed, ImsKey ck, ImsKey ik) ON(control_thread);
   void end_earlier_challenges(SetIndex index) ON(control_thread);
   void establish(SetIndex index, uint32_t expires_s) ON(control_thread);
   When registered_until(uint32_t expires_s) const;
+  void carry_last_answer(SetIndex index) ON(control_thread);
   void end_all(SetIndex of, const CompletionRef& removing, bool now) ON(control_thread);
   void end_one(SetIndex index, const CompletionRef& removing, bool now) ON(control_thread);
 
@@ -221,7 +232,9 @@ class Registrar {
   void on_answer(SetIndex index, SaHandle sa, SaNews news) ON(control_thread);
   void on_step_over(SetIndex index) ON(control_thread);
   void on_first_use(SetIndex index, SaHandle sa);
+  bool meet_deadlines() ON(control_thread);
   void on_deadline(SetIndex index) ON(control_thread);
+  bool look_for_orphans() ON(control_thread);
   void take_into_use(SetIndex index);
   void retire(SetIndex index);
   void begin_delete(SetIndex index, SetEventKind end) ON(control_thread);
@@ -246,6 +259,7 @@ class Registrar {
   std::array<size_t, 4> counts_{};
   uint32_t reconcile_sessions_ = 0;  // begun so far
   uint32_t reconcile_session_ = 0;   // 0: none is under way
+  std::optional<Reconciling> reconciling_;
   SetIndex offer_hand_ = 0;
   SetEventHandler on_event_;
 };

@@ -37,11 +37,6 @@ bool Registrar::may_end(SetHandle over, const SaSet& earlier) const {
   return role_ == Role::ue || over != kNoSet || earlier.over == kNoSet;
 }
 
-size_t Registrar::lasting_sets(const Registration& registration) const {
-  return static_cast<size_t>(std::ranges::count_if(
-      registration.sets, [&](SetIndex index) { return is_lasting(sets_[index]); }));
-}
-
 // REGISTERs in clear cost nothing to send: an IMPI has as many offers as it may have sets, and the
 // oldest makes way; those that came over a set are counted for themselves.
 void Registrar::drop_oldest_offer(std::string_view impi, SetHandle over) {
@@ -72,10 +67,15 @@ std::optional<SetIndex> Registrar::offer_to_drop() {
   return std::nullopt;
 }
 
+bool Registrar::is_begun_in_clear(const SaSet& set) const {
+  return role_ == Role::pcscf && set.over == kNoSet;
+}
+
 // Challenged strangers cost nothing but REGISTERs in clear, and keep their temporary SAs for
-// reg-await-auth (PUB-02). They must not keep out those who register again over their set.
+// reg-await-auth (PUB-02). They must not keep out those who register again over their set: not from
+// a worker's SAs, here, nor from those of one pair of addresses (Spd::kMaxSasBegunInClear).
 void Registrar::check_share(const SaSet& set, const SetPlan& plan) const {
-  if (role_ == Role::ue || set.over != kNoSet) return;
+  if (!is_begun_in_clear(set)) return;
   const size_t kept = sas_.limits().capacity / kKeptShare;
   const size_t needed = plan.sas().size() / 2;  // of each direction
   if (sas_.room_for(plan.sas().front().selector) < needed + kept) {

@@ -95,8 +95,13 @@ void Registrar::retire(SetIndex index) {
   tell(index, SetEventKind::retired);
 }
 
-// True: there is more to do.
 bool Registrar::tick() {
+  const bool more_deadlines = meet_deadlines();
+  return look_for_orphans() || more_deadlines;
+}
+
+// True: there is more to do.
+bool Registrar::meet_deadlines() {
   const Milliseconds begin = clock_();
   const auto due = [this](uint32_t index) {
     const AssumeRole role(control_thread);  // clang carries no role into a lambda

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the SIP layer may ask about sets, and what it tells of those it believes in.
 #include <algorithm>
+#include <utility>
 
 #include "control/registration/registrar.h"
 
@@ -127,6 +128,9 @@ uint32_t Registrar::reconcile(uint32_t session, std::span<const SetHandle> belie
                               std::vector<SetHandle>& missing) {
   if (session == 0) {
     reconcile_session_ = ++reconcile_sessions_;
+    if (const auto other = std::exchange(reconciling_, std::nullopt)) {
+      other->done(Refusal::stale_session, other->orphans);
+    }
   } else if (session != reconcile_session_) {
     throw Refused(Refusal::stale_session);
   }
@@ -141,18 +145,28 @@ uint32_t Registrar::reconcile(uint32_t session, std::span<const SetHandle> belie
   return reconcile_session_;
 }
 
-size_t Registrar::finish_reconcile(uint32_t session, Milliseconds grace) {
+void Registrar::finish_reconcile(uint32_t session, Milliseconds grace, Reconciled done) {
   if (session == 0 || session != reconcile_session_) throw Refused(Refusal::stale_session);
-  size_t orphans = 0;
-  for (SetIndex index = 0; index < sets_.places(); ++index) {
-    const SaSet& set = sets_[index];
-    if (set.registration == nullptr || set.reconciled == session) continue;
-    if (set.state == SetState::offered) continue;
-    cut_deadline(index, grace);
-    ++orphans;
-  }
   reconcile_session_ = 0;
-  return orphans;
+  reconciling_ = Reconciling{.session = session, .grace = grace, .done = std::move(done)};
+}
+
+// All at once a million would stop everything for a tenth of a second. True: there are more.
+bool Registrar::look_for_orphans() {
+  constexpr size_t kLooksPerTick = 4096;
+  if (!reconciling_) return false;
+  for (size_t i = 0; i < kLooksPerTick && reconciling_->next < sets_.places(); ++i) {
+    const SetIndex index = reconciling_->next++;
+    const SaSet& set = sets_[index];
+    if (set.registration == nullptr || set.reconciled == reconciling_->session) continue;
+    if (set.state == SetState::offered) continue;
+    cut_deadline(index, reconciling_->grace);
+    ++reconciling_->orphans;
+  }
+  if (reconciling_->next < sets_.places()) return true;
+  const Reconciling over = *std::exchange(reconciling_, std::nullopt);
+  over.done(std::nullopt, over.orphans);
+  return false;
 }
 
 }  // namespace gmesp

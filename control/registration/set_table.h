@@ -62,7 +62,7 @@ struct SaSet {
   SetHandle over = kNoSet;     // that protected the first REGISTER of this authentication (JNT-3)
   int64_t created_ms = 0;
   int64_t deadline_ms = 0;
-  uint32_t reconciled = 0;  // session that named it last, or in which it came
+  uint32_t reconciled = 0;  // session that named it last, or had begun last when it came
   std::array<SaHandle, SetPlan::kMaxSas> sas{};
   std::optional<SetKeys> keys;
   KeyPrint key_print{};
