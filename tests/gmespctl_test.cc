@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <sstream>
@@ -15,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "control/client_socket.h"
 #include "control/json_writer.h"
 #include "control/listener.h"
 #include "tests/control_client.h"
@@ -197,23 +199,32 @@ TEST_F(GmespctlTest, TimesOutOnADaemonThatDoesNotAnswer) {
   unlink(silent.c_str());
 }
 
-// Answers one request with this and hangs up.
-Outcome ask_impostor(const std::string& answer, const std::string& arguments) {
-  const std::string path = socket_path("impostor.sock");
+// In gmespd's place, for one client. A gmespctl that would go on for ever is ended.
+Outcome with_stand_in(const std::function<void(int)>& serve, const std::string& arguments) {
+  const std::string path = socket_path("stand-in.sock");
   const FileDescriptor listener = listen_on(path, "");
-  std::thread impostor([&] {
+  std::thread stand_in([&] {
     pollfd wait{listener.get(), POLLIN, 0};
     poll(&wait, 1, 20000);
     const FileDescriptor client(accept(listener.get(), nullptr, nullptr));
-    char request[4096];
-    if (recv(client.get(), request, sizeof request, 0) > 0) {
-      send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
-    }
+    serve(client.get());
   });
-  const Outcome outcome = shell(std::string(GMESP_GMESPCTL) + " -s " + path + " " + arguments);
-  impostor.join();
+  const Outcome outcome =
+      shell("timeout 30 " + std::string(GMESP_GMESPCTL) + " -s " + path + " " + arguments);
+  stand_in.join();
   unlink(path.c_str());
   return outcome;
+}
+
+// Answers one request with this.
+void answer_one(int client, const std::string& answer) {
+  char request[4096];
+  if (recv(client, request, sizeof request, 0) <= 0) return;
+  send(client, answer.data(), answer.size(), MSG_NOSIGNAL);
+}
+
+Outcome ask_impostor(const std::string& answer, const std::string& arguments) {
+  return with_stand_in([&](int client) { answer_one(client, answer); }, arguments);
 }
 
 TEST(Gmespctl, TellsAMalformedAnswerFromNoDaemon) {
@@ -275,27 +286,19 @@ TEST_F(GmespctlTest, AddsManyFromAScriptInOrder) {
 
 // What gmespd does at its limit of clients: it answers and hangs up, and reads nothing.
 Outcome ask_full_daemon(const std::string& arguments) {
-  const std::string path = socket_path("full.sock");
-  const FileDescriptor listener = listen_on(path, "");
-  std::thread full([&] {
-    pollfd wait{listener.get(), POLLIN, 0};
-    poll(&wait, 1, 20000);
-    const FileDescriptor client(accept(listener.get(), nullptr, nullptr));
-    const std::string answer = refusal_answer(Refused(Refusal::too_many_connections));
-    send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
-  });
-  const Outcome outcome = shell(std::string(GMESP_GMESPCTL) + " -s " + path + " " + arguments);
-  full.join();
-  unlink(path.c_str());
-  return outcome;
+  return with_stand_in([](int client) { send_refusal(client, Refusal::too_many_connections); },
+                       arguments);
 }
 
 TEST(Gmespctl, IsRefusedOnceWhereThereAreTooManyClients) {
   const std::string script = socket_path("three");
   std::ofstream(script) << "sa count\nnonsense\nsa count\n";
+  const std::string monitoring = socket_path("monitoring");
+  std::ofstream(monitoring) << "monitor\nsa count\n";
   const std::string silent = socket_path("silent");  // an input that never says anything
   ASSERT_EQ(mkfifo(silent.c_str(), 0600), 0);
-  for (const std::string& arguments : {std::string("status"), "-f " + script, "-f - <>" + silent}) {
+  for (const std::string& arguments : {std::string("status"), std::string("monitor"),
+                                       "-f " + script, "-f " + monitoring, "-f - <>" + silent}) {
     const Outcome outcome = ask_full_daemon("-j " + arguments);
     EXPECT_EQ(outcome.status, 1) << arguments;
     const std::vector<std::string> answers = lines(outcome.output);
@@ -303,7 +306,43 @@ TEST(Gmespctl, IsRefusedOnceWhereThereAreTooManyClients) {
     EXPECT_EQ(nlohmann::json::parse(answers[0]).value("code", ""), "too_many_connections");
   }
   unlink(script.c_str());
+  unlink(monitoring.c_str());
   unlink(silent.c_str());
+}
+
+const std::string kMonitoring = R"({"done":"monitoring"})";
+
+TEST(Gmespctl, EndsWhenAnotherIsGivenItsPlaceToMonitor) {
+  const auto serve = [](int client) {
+    answer_one(client, kMonitoring);
+    send_refusal(client, Refusal::too_many_connections);
+  };
+  const Outcome outcome = with_stand_in(serve, "-j monitor");
+  EXPECT_EQ(outcome.status, 1);
+  const std::vector<std::string> answers = lines(outcome.output);
+  ASSERT_EQ(answers.size(), 2u) << outcome.output;
+  EXPECT_EQ(answers[0], kMonitoring);
+  EXPECT_EQ(nlohmann::json::parse(answers[1]).value("code", ""), "too_many_connections");
+}
+
+// The 33rd that asks to is served on.
+TEST(Gmespctl, GoesOnWhenItMayNotMonitor) {
+  const std::string script = socket_path("not-monitoring");
+  std::ofstream(script) << "monitor\nsa count\n";
+  const std::string count = R"({"in":1,"out":0,"total":1})";
+  const auto serve = [&](int client) {
+    answer_one(client, refusal_answer(Refused(Refusal::too_many_connections)));
+    answer_one(client, count);
+    char nothing;
+    EXPECT_EQ(recv(client, &nothing, 1, 0), 0) << "it hangs up, not gmespd";
+  };
+  const Outcome outcome = with_stand_in(serve, "-j -f " + script);
+  EXPECT_EQ(outcome.status, 1);
+  const std::vector<std::string> answers = lines(outcome.output);
+  ASSERT_EQ(answers.size(), 2u) << outcome.output;
+  EXPECT_EQ(nlohmann::json::parse(answers[0]).value("code", ""), "too_many_connections");
+  EXPECT_EQ(answers[1], count);
+  unlink(script.c_str());
 }
 
 TEST_F(GmespctlTest, GoesOnAfterALineThatIsTooLong) {

@@ -47,7 +47,7 @@ FileDescriptor connect_to(const std::string& path, std::chrono::milliseconds tim
   throw SessionError(ExitStatus::no_daemon, "no gmespd at " + path + ": " + std::strerror(errno));
 }
 
-bool turns_away(const rapidjson::Document& json) {
+bool refuses_place(const rapidjson::Document& json) {
   if (!json.IsObject() || !json.HasMember("code") || !json["code"].IsString()) return false;
   const std::string_view code = json["code"].GetString();
   return code == refusal_info(Refusal::too_many_connections).code ||
@@ -66,7 +66,7 @@ Session::Session(const std::string& socket, std::chrono::milliseconds timeout, b
 void Session::run_one(Words words) {
   submit(words, 0);
   wipe_text(words.record);
-  while (!pending_.empty() || monitoring_) exchange(-1);
+  while (!turned_away_ && (!pending_.empty() || monitoring_)) exchange(-1);
 }
 
 void Session::run_file(int fd) {
@@ -188,12 +188,13 @@ void Session::receive_some() {
       got = recv(socket_.get(), text.data(), text.size(), MSG_DONTWAIT);
     }
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got <= 0) lost();
+    if (got <= 0) return on_hang_up();
     on_answer(text.substr(0, static_cast<size_t>(got)));
   }
 }
 
-void Session::lost() {
+void Session::on_hang_up() {
+  if (place_refused_) return end_turned_away();
   throw SessionError(
       ExitStatus::no_daemon,
       "gmespd hung up; the outcome of " + std::to_string(unanswered_) + " commands is unknown");
@@ -202,7 +203,9 @@ void Session::lost() {
 void Session::on_answer(std::string text) {
   rapidjson::Document json;
   json.Parse(text.data(), text.size());
-  if (turns_away(json)) return on_turned_away(std::move(text));
+  // As an answer to `monitor` it says that we are served on, unless gmespd hangs up next.
+  place_refused_ = refuses_place(json);
+  if (place_refused_ && !waits_to_monitor()) return on_turned_away(std::move(text));
   if (json.IsObject() && json.HasMember("event")) {
     return print_({nullptr, 0, std::move(text), false, {}, true});
   }
@@ -219,12 +222,20 @@ void Session::on_answer(std::string text) {
   print_ready();
 }
 
+bool Session::waits_to_monitor() const {
+  return unanswered_ != 0 && pending_.front().result.rule->command == Command::monitor;
+}
+
 // One answer to whatever was, or was to be, asked: gmespd has read none of it.
 void Session::on_turned_away(std::string answer) {
-  turned_away_ = true;
   const size_t line = pending_.empty() ? 0 : pending_.front().result.line;
-  pending_.clear();
+  end_turned_away();
   print_({nullptr, line, std::move(answer), false, {}, false});
+}
+
+void Session::end_turned_away() {
+  turned_away_ = true;
+  pending_.clear();
 }
 
 // A list goes on behind the page that has just been printed.

@@ -54,7 +54,8 @@ class Session {
   Session(const std::string& socket, std::chrono::milliseconds timeout, bool follow_pages,
           Printer print);
 
-  // Both return when all is answered; after `monitor` they go on until gmespd hangs up.
+  // Both return when all is answered, or gmespd has no place for us; after `monitor` they go on
+  // until it hangs up.
   void run_one(Words words);
   // One command a line, until the end of the file.
   void run_file(int fd);
@@ -78,10 +79,12 @@ class Session {
   void send_some();
   void receive_some();
   void on_answer(std::string text);
+  bool waits_to_monitor() const;
   void on_turned_away(std::string answer);
+  void end_turned_away();
   void follow(const Pending& pending);
   void print_ready();
-  [[noreturn]] void lost();
+  void on_hang_up();
 
   FileDescriptor socket_;
   std::chrono::milliseconds timeout_;
@@ -93,7 +96,8 @@ class Session {
   std::chrono::steady_clock::time_point deadline_{};  // of the next answer
   bool barrier_ = false;  // a list whose pages are followed: what comes after waits
   bool monitoring_ = false;
-  bool turned_away_ = false;  // gmespd has no place for us: nothing more is answered
+  bool place_refused_ = false;  // by the last record; to monitor only, unless gmespd hangs up
+  bool turned_away_ = false;    // gmespd has no place for us: nothing more is answered
   bool input_open_ = true;
   std::string input_;
   size_t lines_ = 0;
