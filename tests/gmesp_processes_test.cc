@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,12 +17,58 @@
 #include <thread>
 #include <vector>
 
+#include "control/client_socket.h"
+#include "control/listener.h"
 #include "tests/client_lab.h"
 
 namespace gmesp {
 namespace {
 
 class GmespProcessesTest : public GmespClientTest {};
+
+// Lets a traced process, which has stopped, go on until it has made this system call.
+bool run_until_made(pid_t process, uint64_t call) {
+  uint64_t begun = 0;
+  int status = 0;
+  if (waitpid(process, &status, 0) != process || !WIFSTOPPED(status)) return false;
+  ptrace(PTRACE_SETOPTIONS, process, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+  while (ptrace(PTRACE_SYSCALL, process, nullptr, nullptr) == 0 &&
+         waitpid(process, &status, 0) == process && WIFSTOPPED(status)) {
+    __ptrace_syscall_info now{};
+    ptrace(PTRACE_GET_SYSCALL_INFO, process, sizeof now, &now);
+    if (now.op == PTRACE_SYSCALL_INFO_ENTRY) begun = now.entry.nr;
+    if (now.op == PTRACE_SYSCALL_INFO_EXIT && begun == call && now.exit.is_error == 0) return true;
+  }
+  return false;
+}
+
+// What gmesp_connect() says when gmespd wants no such client: it answers and hangs up, and reads
+// nothing. The client is held behind its system call `call` for so long: no race decides.
+int refused_behind(uint64_t call, Refusal why) {
+  const std::string path = socket_path("refusing.sock");
+  const FileDescriptor listener = listen_on(path, "");
+  const pid_t client = fork();
+  if (client == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    raise(SIGSTOP);
+    _exit(-Client(path).error);
+  }
+  EXPECT_TRUE(run_until_made(client, call));
+  send_refusal(FileDescriptor(accept(listener.get(), nullptr, nullptr)).get(), why);
+  ptrace(PTRACE_DETACH, client, nullptr, nullptr);
+  int status = -1;
+  waitpid(client, &status, 0);
+  unlink(path.c_str());
+  return WIFEXITED(status) ? -WEXITSTATUS(status) : 1;
+}
+
+TEST(GmespRefused, SaysWhyWhoeverIsFaster) {
+  for (const uint64_t call : {uint64_t{SYS_connect}, uint64_t{SYS_sendto}}) {
+    EXPECT_EQ(refused_behind(call, Refusal::too_many_connections), GMESP_ETOO_MANY) << call;
+    EXPECT_EQ(refused_behind(call, Refusal::not_permitted), GMESP_EPERMISSION) << call;
+  }
+}
 
 // R16
 TEST_F(GmespProcessesTest, SaysThatTheEngineHasStartedAgain) {

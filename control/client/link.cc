@@ -77,7 +77,9 @@ Answer receive_answer(int fd) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  // A reset is told once, before what still waits to be read.
+  if (got < 0 && errno == ECONNRESET) got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
   if (got <= 0) throw Failure{GMESP_EDISCONNECTED};
   answer.text.assign(text, static_cast<size_t>(got));
   const cmsghdr* part_of_control = CMSG_FIRSTHDR(&message);
@@ -107,7 +109,9 @@ int error_of(int fd, int lie) {
 }
 
 Mapping ask_for_memory(int fd, const Deadline& deadline) {
-  if (send(fd, kRingRequest.data(), kRingRequest.size(), MSG_NOSIGNAL) < 0) {
+  // A gmespd that has hung up may have said why: receive_answer() finds out.
+  if (send(fd, kRingRequest.data(), kRingRequest.size(), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+      errno != ECONNRESET) {
     throw Failure{GMESP_EDISCONNECTED};
   }
   if (!wait_for(fd, POLLIN, deadline.left())) throw Failure{GMESP_ETIMEOUT};
