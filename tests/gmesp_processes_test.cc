@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -134,6 +135,33 @@ TEST_F(GmespProcessesTest, DoesNotServeAChildOfItsProcess) {
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
   client.temporary(2);
+}
+
+// A child of the fork has the descriptor too, and closes it when it likes.
+TEST_F(GmespProcessesTest, GivesItsRingBackWhileAChildLives) {
+  auto client = std::make_unique<Client>(path_);
+  int end[2];
+  ASSERT_EQ(pipe(end), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    close(end[1]);
+    char byte;
+    _exit(static_cast<int>(read(end[0], &byte, 1)));
+  }
+  ControlClient operators(path_);
+  const auto rings = [&] {
+    return operators.ask(R"({"command":"status"})")["rings"].value("connected", -1);
+  };
+  EXPECT_EQ(rings(), 1);
+  client.reset();
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (rings() != 0 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+  EXPECT_EQ(rings(), 0);
+  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "it still lives";
+  close(end[1]);
+  waitpid(child, nullptr, 0);
+  close(end[0]);
 }
 
 TEST_F(GmespProcessesTest, ServesManyConnectionsAtOnce) {

@@ -165,6 +165,11 @@ Link::Link(const std::string& path, int timeout_ms)
       commands_(memory_->commands, memory_.command_slots()),
       answers_(memory_->answers, memory_.answer_slots()) {}
 
+// Children of a fork have the descriptor too: to close ours would not be the connection's end.
+Link::~Link() {
+  if (memory_) shutdown(socket_.get(), SHUT_RDWR);
+}
+
 CommandRecord* Link::slot() {
   std::byte* slot = commands_.slot();
   if (commands_.broken()) throw Failure{why()};

@@ -23,6 +23,9 @@ class Link {
  public:
   // Asks gmespd at `path` for a ring. Throws Failure.
   Link(const std::string& path, int timeout_ms);
+  Link(Link&&) noexcept = default;
+  Link& operator=(Link&&) noexcept = default;
+  ~Link();
 
   int fd() const { return socket_.get(); }
   const SharedHeader& header() const { return header_; }
