@@ -23,7 +23,8 @@ class Commands {
   Commands& operator=(const Commands&) = delete;
 
   // record: size() <= kMaxRecordBytes, followed by RequestReader::kPadding bytes; wiped on return.
-  // reply is called once, at once or from SaManager::poll(), with at most kMaxRecordBytes.
+  // reply is called once, at once or later (WorkerProxies::poll(), Registrar::tick(), or another
+  // client's command), with at most kMaxRecordBytes.
   void handle(std::span<char> record, const Reply& reply) ON(control_thread);
 
   // Called within handle(): the client whose record that is wants events. May throw Refused.

@@ -13,7 +13,7 @@
 
 namespace gmesp {
 
-// Takes the answer; called exactly once, at once or from SaManager::poll().
+// Takes the answer; called exactly once, at once or later.
 using Reply = std::function<void(std::string)>;
 
 // All throw Refused on what can be told at once; then `reply` is not called.

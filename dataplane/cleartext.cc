@@ -50,7 +50,8 @@ bool within(const std::vector<Prefix>& prefixes, bool has_address, const Address
 // first 8 bytes of its payload (RFC 792). A redirect's quote stands behind two addresses and in an
 // option (RFC 4861 4.5): it counts as unreadable, whatever those addresses look like; so does what
 // an Authentication Header hides (RFC 4302), which hosts look behind. Hosts take a quote for a
-// packet of the error's own family, whatever its first bits say: what says another is two packets.
+// packet of the error's own family, whatever its first bits say: one that says the other would be
+// one packet to us and another to them, and is unreadable too.
 bool read_quoted_flow(const Packet& error, const UpperLayer& icmp, Flow& flow) {
   const uint8_t type = error.header<IcmpHeader>(icmp.offset).type;
   if (!error.is_ipv4() && type == kIcmpv6Redirect) return false;

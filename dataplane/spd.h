@@ -20,8 +20,9 @@ namespace gmesp {
 
 class Spd {
  public:
-  // Far above what IMS has; a bound on what a packet may cost. Others fill up to the smaller one:
-  // who sends REGISTERs in clear from a UE's address does not keep it from registering again.
+  // Far above what IMS has; a bound on what a packet may cost. SAs begun by a REGISTER in clear
+  // stop at the smaller one: whoever sends those from a UE's address does not keep it from
+  // registering again.
   static constexpr size_t kMaxSasPerPair = 256;
   static constexpr size_t kMaxSasBegunInClear = kMaxSasPerPair - kMaxSasPerPair / 8;
 

@@ -95,7 +95,7 @@ TEST_F(RegistrarFloodsTest, ChallengedStrangersAtOnesAddressKeepNobodyOut) {
   uint32_t keys = 1000;
   std::optional<Refusal> refusal;
   for (uint16_t i = 0; i < Spd::kMaxSasPerPair / 2 && !refusal; ++i) {
-    const auto port = static_cast<uint16_t>(41000 + 2 * i);
+    const auto port = static_cast<uint16_t>(20000 + 2 * i);  // none that the UE would choose
     const auto offer = client(port, static_cast<uint16_t>(port + 1), 2 * port, 2 * port + 1);
     const std::string stranger = "stranger" + std::to_string(i) + "@example";
     RegisterCall call{.ue = kUe4, .pcscf = kPcscf4, .impi = stranger, .impus = {}};
@@ -143,6 +143,28 @@ TEST_F(RegistrarFloodsTest, AFloodUnderOnesOwnNameKeepsNobodyOut) {
   lab.ok_at_pcscf(next);
   EXPECT_EQ(lab.pcscf.state(next.pcscf), SetState::established);
   EXPECT_TRUE(lab.request_down(next));
+}
+
+// Nor do those whose authentication fails, over their sets or in clear.
+TEST_F(RegistrarFloodsTest, StrangersWhoFailUnderOnesOwnNameKeepNobodyOut) {
+  const AssumeRole role(control_thread);
+  for (const bool over_its_set : {true, false}) {
+    RegistrarConfig config;
+    config.max_sets = 2;
+    GmLab lab(config);
+    const Pair set = lab.enrol();
+    const Pair stranger = lab.offer();
+    lab.challenge(stranger);
+    EXPECT_TRUE(!over_its_set || lab.respond(stranger));
+    EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
+      lab.pcscf.registrar.fail(stranger.pcscf, FailReason::user_authentication, std::move(done));
+    }),
+              std::nullopt);
+    EXPECT_EQ(lab.pcscf.knows(stranger.pcscf), over_its_set);
+    const Pair next = lab.enrol({}, set);
+    EXPECT_EQ(lab.pcscf.state(next.pcscf), SetState::established);
+    EXPECT_FALSE(lab.pcscf.knows(stranger.pcscf));
+  }
 }
 
 // INT-43 all the same: where an IMPI's sets leave no room beside the UE's own, it is a stranger's

@@ -47,23 +47,24 @@ struct Model {
     }
     return found;
   }
-  size_t lasting(size_t phone) {
-    return static_cast<size_t>(std::ranges::count_if(of(phone), [](const ModelSet* set) {
-      return set->state == SetState::established || set->state == SetState::old;
-    }));
+  static bool lasts(const ModelSet& set) {
+    return set.state == SetState::established || (set.state == SetState::old && set.authenticated);
+  }
+  // Or carries an answer still.
+  static bool is_begun(const ModelSet& set) {
+    return set.state != SetState::offered && !lasts(set);
   }
   // In clear anybody can give anybody's IMPI: that ends nothing that came over a set (PUB-01).
   static bool ends(const ModelSet& set, const ModelSet& earlier) {
-    return set.phone == earlier.phone && earlier.state == SetState::temporary &&
+    return set.phone == earlier.phone && is_begun(earlier) &&
            set.pair.pcscf != earlier.pair.pcscf && (set.over != kNoSet || earlier.over == kNoSet);
   }
   // With SAs still when this one is challenged (INT-43).
   size_t staying(const ModelSet& set) {
-    return lasting(set.phone) +
-           static_cast<size_t>(std::ranges::count_if(of(set.phone), [&](const ModelSet* one) {
-             return one->state == SetState::temporary && one->pair.pcscf != set.pair.pcscf &&
-                    !ends(set, *one);
-           }));
+    return static_cast<size_t>(std::ranges::count_if(of(set.phone), [&](const ModelSet* one) {
+      return one->pair.pcscf != set.pair.pcscf &&
+             (lasts(*one) || (is_begun(*one) && !ends(set, *one)));
+    }));
   }
   bool has(SetHandle handle) {
     return std::ranges::any_of(sets, [&](const ModelSet& set) { return set.pair.pcscf == handle; });
@@ -217,11 +218,13 @@ class ModelRun {
     set.deadline = now() + kAwaitAuth_ms;
     const ModelSet own = set;
     const bool room = model_.staying(own) + 2 <= kMaxSets;
-    for (ModelSet* one : model_.of(set.phone)) {
-      const bool carries = one->pair.pcscf == own.carrier && one->state == SetState::temporary;
-      if (carries && room && Model::ends(own, *one)) model_.retire(*one, now());
+    const auto carries = [&](const ModelSet& one) {
+      return room && one.pair.pcscf == own.carrier && Model::ends(own, one);
+    };
+    model_.drop([&](const ModelSet& one) { return Model::ends(own, one) && !carries(one); });
+    for (ModelSet* one : model_.of(own.phone)) {
+      if (carries(*one)) model_.retire(*one, now());
     }
-    model_.drop([&](const ModelSet& one) { return Model::ends(own, one); });
   }
 
   void packet(ModelSet& set) ON(control_thread) {
@@ -268,7 +271,7 @@ class ModelRun {
 
   void fail(ModelSet& set) ON(control_thread) {
     const bool may = set.state == SetState::offered || set.state == SetState::temporary;
-    const bool carries = set.state == SetState::temporary && !model_.has(set.over);
+    const bool carries = set.state == SetState::temporary && set.checked && !model_.has(set.over);
     if (!agrees(may ? std::nullopt : std::optional(Refusal::wrong_state),
                 [&](Registrar::Done done) ON(control_thread) {
                   lab_.pcscf.registrar.fail(set.pair.pcscf, FailReason::user_authentication,
@@ -276,14 +279,8 @@ class ModelRun {
                 })) {
       return;
     }
+    if (carries) return model_.retire(set, now());  // PUB-08
     const SetHandle gone = set.pair.pcscf;
-    if (carries) {  // PUB-08
-      model_.retire(set, now());
-      return model_.drop([&, phone = set.phone](const ModelSet& one) {
-        return one.phone == phone && one.state == SetState::old && !one.authenticated &&
-               one.pair.pcscf != gone;
-      });
-    }
     model_.drop([&](const ModelSet& one) { return one.pair.pcscf == gone; });
   }
 
@@ -335,9 +332,8 @@ class ModelRun {
     };
     for (size_t phone = 0; phone < kPhones; ++phone) {
       const auto all = model_.of(phone);
-      const bool one_expired = std::ranges::any_of(all, [&](const ModelSet* set) {
-        return over(*set) && (set->state == SetState::established || set->state == SetState::old);
-      });
+      const bool one_expired = std::ranges::any_of(
+          all, [&](const ModelSet* set) { return over(*set) && Model::lasts(*set); });
       if (!one_expired) continue;
       for (ModelSet* set : all) {  // PUB-05
         if (!over(*set) && set->state == SetState::established && !set->in_use) {

@@ -452,7 +452,9 @@ TEST(RegistrarTest, AFailedAuthenticationRemovesTheNewSetOnly) {
 // its IMPI has: it may have lost that, or tried before. One such set at a time.
 TEST(RegistrarTest, EveryFailedAuthenticationInClearGetsItsAnswer) {
   const AssumeRole role(control_thread);
-  GmLab lab;
+  RegistrarConfig config;
+  config.max_sets = 2;
+  GmLab lab(config);
   const Pair established = lab.enrol();
   Pair before = established;
   for (int i = 0; i < 5; ++i) {
@@ -473,6 +475,27 @@ TEST(RegistrarTest, EveryFailedAuthenticationInClearGetsItsAnswer) {
   lab.pass_time(k64T1 + 1s);
   EXPECT_FALSE(lab.pcscf.knows(before.pcscf));
   EXPECT_TRUE(lab.request_down(established));
+}
+
+// JNT-4 is about the set before: what carries a last answer is none, and its end takes no new set
+// into use. The UE may have lost the 200 OK and have the old one alone.
+TEST(RegistrarTest, TheEndOfAFailedSetTakesNothingIntoUse) {
+  const AssumeRole role(control_thread);
+  GmLab lab;
+  const Pair before = lab.enrol();
+  EXPECT_TRUE(lab.request_up(before));
+  const Pair unused = lab.enrol({}, before);
+  const Pair failed = lab.offer();
+  lab.challenge(failed);
+  lab.respond(failed);
+  EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
+    lab.pcscf.registrar.fail(failed.pcscf, FailReason::user_authentication, std::move(done));
+  }),
+            std::nullopt);
+  lab.pass_time(k64T1 + 1s);
+  EXPECT_FALSE(lab.pcscf.knows(failed.pcscf));
+  EXPECT_EQ(lab.pcscf.state(before.pcscf), SetState::established);
+  EXPECT_FALSE(lab.pcscf.registrar.view(unused.pcscf).in_use);
 }
 
 // INT-63, INT-64, INT-75: the UE refused the challenge; the next REGISTER begins anew.

@@ -325,26 +325,15 @@ void Registrar::fail(SetHandle handle, FailReason reason, Done done) {
   SaSet& set = sets_[index];
   const bool challenged = set.state == SetState::temporary;
   if (set.state != SetState::offered && !challenged) throw wrong_state(set);
+  // PUB-08: an answer to what came over it, and no other way for it.
+  const bool answered = role_ == Role::ue || set.response_checked;
   const bool over_another = sets_.find(set.over).has_value();
-  if (challenged && !over_another && reason == FailReason::user_authentication) {
-    carry_last_answer(index);
+  if (challenged && answered && !over_another && reason == FailReason::user_authentication) {
+    retire(index);
     return done(std::nullopt);
   }
   set.removing = completion(std::move(done));
   begin_delete(index, SetEventKind::deleted);
-}
-
-// PUB-08. One at a time: an answer of before has arrived or was given up, and these sets must not
-// use up what their IMPI may have.
-void Registrar::carry_last_answer(SetIndex index) {
-  const std::vector<SetIndex> all = sets_[index].registration->sets;
-  for (const SetIndex other : all) {
-    const SaSet& earlier = sets_[other];
-    if (earlier.state == SetState::old && !earlier.authenticated) {
-      begin_delete(other, SetEventKind::deleted);
-    }
-  }
-  retire(index);
 }
 
 // PUB-06; JNT cases 4 (without a new authentication) and 5.

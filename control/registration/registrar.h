@@ -10,8 +10,8 @@
 //
 // and, by itself: first use (PUB-04), deadlines (PUB-02, 05, 09). The same for both roles: a UE
 // makes the offer that a P-CSCF answers. Control thread only. Methods that refuse throw Refused and
-// have changed nothing; Done is called once, from the call or from a later SaManager::poll() or
-// tick().
+// have changed nothing; Done is called once, from the call or from a later WorkerProxies::poll()
+// or tick().
 #pragma once
 
 #include <array>
@@ -128,8 +128,9 @@ class Registrar {
   // (P-Associated-URI); none: those of the REGISTER stay.
   void ok(SetHandle handle, uint32_t expires_s, Done done,
           std::span<const std::string_view> impus = {}) ON(control_thread);
-  // A set that failed user authentication carries the answer for 64*T1 (PUB-08) when there is no
-  // set that its first REGISTER came over; every other one goes at once (INT-75).
+  // A temporary set that failed user authentication, by what came over it (response()), carries the
+  // answer for 64*T1 (PUB-08) if there is no set that its first REGISTER came over. Every other one
+  // goes at once (INT-75).
   void fail(SetHandle handle, FailReason reason, Done done) ON(control_thread);
   // 200 OK to a REGISTER over `handle` without a challenge (PUB-06).
   void refresh(SetHandle handle, uint32_t expires_s) ON(control_thread);
@@ -217,7 +218,6 @@ class Registrar {
   void end_earlier_challenges(SetIndex index) ON(control_thread);
   void establish(SetIndex index, uint32_t expires_s) ON(control_thread);
   When registered_until(uint32_t expires_s) const;
-  void carry_last_answer(SetIndex index) ON(control_thread);
   void end_all(SetIndex of, const CompletionRef& removing, bool now) ON(control_thread);
   void end_one(SetIndex index, const CompletionRef& removing, bool now) ON(control_thread);
 

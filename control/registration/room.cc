@@ -24,11 +24,14 @@ size_t Registrar::staying_sets(const Registration& registration, SetHandle over)
 }
 
 bool Registrar::is_lasting(const SaSet& set) {
-  return set.state == SetState::established || set.state == SetState::old;
+  return set.state == SetState::established || (set.state == SetState::old && set.authenticated);
 }
 
+// Challenged, and nobody was authenticated over it: also one that is old and carries an answer, a
+// 401 or that to a failed authentication. PUB-01: the next challenge ends it.
 bool Registrar::is_begun(const SaSet& set) {
-  return set.state == SetState::temporary || set.step == SetStep::installing;
+  return set.state == SetState::temporary || set.step == SetStep::installing ||
+         (set.state == SetState::old && !set.authenticated);
 }
 
 // In clear anybody can give anybody's IMPI: what comes so ends nothing that came over a set. What a

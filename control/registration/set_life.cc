@@ -115,15 +115,15 @@ bool Registrar::meet_deadlines() {
 }
 
 void Registrar::on_deadline(SetIndex index) {
-  const bool established =
-      sets_[index].state == SetState::established || sets_[index].state == SetState::old;
+  const SaSet& ends = sets_[index];
+  const bool was_in_time = ends.state == SetState::established || ends.state == SetState::old;
   std::vector<SetIndex> waiting_for_use;
-  for (const SetIndex other : sets_[index].registration->sets) {
+  for (const SetIndex other : ends.registration->sets) {
     const SaSet& set = sets_[other];
     const bool unused = set.state == SetState::established && !set.in_use;
-    if (established && unused && other != index) waiting_for_use.push_back(other);
+    if (is_lasting(ends) && unused && other != index) waiting_for_use.push_back(other);
   }
-  begin_delete(index, established ? SetEventKind::expired : SetEventKind::authentication_timeout);
+  begin_delete(index, was_in_time ? SetEventKind::expired : SetEventKind::authentication_timeout);
   // PUB-05, JNT-4: what waited for its first packet is in use from here on.
   for (const SetIndex other : waiting_for_use) take_into_use(other);
 }
