@@ -131,6 +131,7 @@ with gmesp.Client(sys.argv[1], events=gmesp.ALL_EVENTS) as engine:
     engine.refresh(offer.handle, 3600)
     other = register(2)
     print(other.state, engine.check("10.9.0.2", 40001).state)
+    engine.response(other.handle, other.security, header)
     engine.fail(other.handle, "user_authentication")
     print(engine.reconcile([offer.handle, 12345], grace=100))
     engine.subscribe(0)

@@ -29,6 +29,7 @@ struct ModelSet {
   SetState state = SetState::offered;
   int64_t deadline = 0;
   bool checked = false;
+  bool heard = false;  // something has come over it
   bool authenticated = false;
   bool in_use = false;
   SetHandle carrier = kNoSet;
@@ -230,6 +231,7 @@ class ModelRun {
   void packet(ModelSet& set) ON(control_thread) {
     if (set.state == SetState::offered || !lab_.ue.knows(set.pair.ue)) return;
     RC_ASSERT(lab_.request_up(set.pair));
+    set.heard = true;
     if (set.state == SetState::established && !set.in_use) model_.use(set, now());  // PUB-04
   }
 
@@ -242,6 +244,7 @@ class ModelRun {
     }
     RC_ASSERT(refused == (set.state != SetState::temporary));
     set.checked |= !refused;
+    set.heard |= !refused;
   }
 
   void ok(ModelSet& set) ON(control_thread) {
@@ -271,7 +274,7 @@ class ModelRun {
 
   void fail(ModelSet& set) ON(control_thread) {
     const bool may = set.state == SetState::offered || set.state == SetState::temporary;
-    const bool carries = set.state == SetState::temporary && set.checked && !model_.has(set.over);
+    const bool carries = set.state == SetState::temporary && set.heard && !model_.has(set.over);
     if (!agrees(may ? std::nullopt : std::optional(Refusal::wrong_state),
                 [&](Registrar::Done done) ON(control_thread) {
                   lab_.pcscf.registrar.fail(set.pair.pcscf, FailReason::user_authentication,

@@ -325,10 +325,10 @@ void Registrar::fail(SetHandle handle, FailReason reason, Done done) {
   SaSet& set = sets_[index];
   const bool challenged = set.state == SetState::temporary;
   if (set.state != SetState::offered && !challenged) throw wrong_state(set);
-  // PUB-08: an answer to what came over it, and no other way for it.
-  const bool answered = role_ == Role::ue || set.response_checked;
+  // PUB-08: something has come over it that has no other way to be answered.
+  const bool heard = role_ == Role::ue || set.response_checked || set.temporary_used;
   const bool over_another = sets_.find(set.over).has_value();
-  if (challenged && answered && !over_another && reason == FailReason::user_authentication) {
+  if (challenged && heard && !over_another && reason == FailReason::user_authentication) {
     retire(index);
     return done(std::nullopt);
   }

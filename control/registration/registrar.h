@@ -128,7 +128,7 @@ class Registrar {
   // (P-Associated-URI); none: those of the REGISTER stay.
   void ok(SetHandle handle, uint32_t expires_s, Done done,
           std::span<const std::string_view> impus = {}) ON(control_thread);
-  // A temporary set that failed user authentication, by what came over it (response()), carries the
+  // A temporary set over which something has come, and that failed user authentication, carries the
   // answer for 64*T1 (PUB-08) if there is no set that its first REGISTER came over. Every other one
   // goes at once (INT-75).
   void fail(SetHandle handle, FailReason reason, Done done) ON(control_thread);
