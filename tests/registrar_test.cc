@@ -392,20 +392,6 @@ TEST(RegistrarTest, ASecondChallengeBelongsToTheSameAuthentication) {
   EXPECT_TRUE(lab.request_down(second));
 }
 
-// INT-62: a set that failed carries its 403 and is trusted for nothing else.
-TEST(RegistrarTest, WhatFailedIsNeverTrusted) {
-  const AssumeRole role(control_thread);
-  GmLab lab;
-  const Pair set = lab.offer();
-  lab.challenge(set);
-  lab.respond(set);
-  lab.pcscf.registrar.fail(set.pcscf, FailReason::user_authentication, [](auto) {});
-  EXPECT_THROW(lab.pcscf.registrar.refresh(set.pcscf, 600), Refused);
-  EXPECT_THROW(lab.offer({}, {kNoSet, set.pcscf}), Refused);
-  const uint16_t port = lab.pcscf.registrar.view(set.pcscf).ue.port_c;
-  EXPECT_THROW(lab.pcscf.registrar.check({kUe4, port, 0}, kImpi, "", {}), Refused);
-}
-
 // Network-initiated removal, at once: answered when the workers have forgotten all of it.
 TEST(RegistrarTest, RemovalAtOnceAnswersWhenAllIsGone) {
   const AssumeRole role(control_thread);
@@ -420,100 +406,6 @@ TEST(RegistrarTest, RemovalAtOnceAnswersWhenAllIsGone) {
   EXPECT_TRUE(gone);
   EXPECT_EQ(lab.pcscf.live_sas(), 0u);
   EXPECT_EQ(lab.pcscf.registrar.registrations(), 0u);
-}
-
-// INT-62, PUB-08: the only set carries the 403; INT-75: beside an established one it goes at once.
-TEST(RegistrarTest, AFailedAuthenticationRemovesTheNewSetOnly) {
-  const AssumeRole role(control_thread);
-  GmLab lab;
-  const auto fail = [&](Pair set, FailReason reason) ON(control_thread) {
-    return lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
-      lab.pcscf.registrar.fail(set.pcscf, reason, std::move(done));
-    });
-  };
-  const Pair alone = lab.offer();
-  lab.challenge(alone);
-  lab.respond(alone);
-  EXPECT_EQ(fail(alone, FailReason::user_authentication), std::nullopt);
-  EXPECT_EQ(lab.pcscf.state(alone.pcscf), SetState::old);
-  EXPECT_TRUE(lab.request_down(alone));
-  lab.pass_time(k64T1 + 1s);
-  EXPECT_FALSE(lab.pcscf.knows(alone.pcscf));
-
-  const Pair established = lab.enrol();
-  const Pair second = lab.offer({}, established);
-  lab.challenge(second);
-  EXPECT_EQ(fail(second, FailReason::user_authentication), std::nullopt);
-  EXPECT_FALSE(lab.pcscf.knows(second.pcscf));
-  EXPECT_TRUE(lab.request_down(established));
-}
-
-// PUB-08: a UE whose REGISTER came in clear hears the answer over the new set alone, whatever else
-// its IMPI has: it may have lost that, or tried before. One such set at a time.
-TEST(RegistrarTest, EveryFailedAuthenticationInClearGetsItsAnswer) {
-  const AssumeRole role(control_thread);
-  RegistrarConfig config;
-  config.max_sets = 2;
-  GmLab lab(config);
-  const Pair established = lab.enrol();
-  Pair before = established;
-  for (int i = 0; i < 5; ++i) {
-    const Pair set = lab.offer();
-    lab.challenge(set);
-    lab.respond(set);
-    EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
-      lab.pcscf.registrar.fail(set.pcscf, FailReason::user_authentication, std::move(done));
-    }),
-              std::nullopt)
-        << i;
-    EXPECT_EQ(lab.pcscf.state(set.pcscf), SetState::old) << i;
-    EXPECT_TRUE(lab.request_down(set)) << i;
-    EXPECT_TRUE(i == 0 || !lab.pcscf.knows(before.pcscf)) << i;
-    before = set;
-  }
-  EXPECT_EQ(lab.pcscf.state(established.pcscf), SetState::established);
-  lab.pass_time(k64T1 + 1s);
-  EXPECT_FALSE(lab.pcscf.knows(before.pcscf));
-  EXPECT_TRUE(lab.request_down(established));
-}
-
-// JNT-4 is about the set before: what carries a last answer is none, and its end takes no new set
-// into use. The UE may have lost the 200 OK and have the old one alone.
-TEST(RegistrarTest, TheEndOfAFailedSetTakesNothingIntoUse) {
-  const AssumeRole role(control_thread);
-  GmLab lab;
-  const Pair before = lab.enrol();
-  EXPECT_TRUE(lab.request_up(before));
-  const Pair unused = lab.enrol({}, before);
-  const Pair failed = lab.offer();
-  lab.challenge(failed);
-  lab.respond(failed);
-  EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
-    lab.pcscf.registrar.fail(failed.pcscf, FailReason::user_authentication, std::move(done));
-  }),
-            std::nullopt);
-  lab.pass_time(k64T1 + 1s);
-  EXPECT_FALSE(lab.pcscf.knows(failed.pcscf));
-  EXPECT_EQ(lab.pcscf.state(before.pcscf), SetState::established);
-  EXPECT_FALSE(lab.pcscf.registrar.view(unused.pcscf).in_use);
-}
-
-// INT-63, INT-64, INT-75: the UE refused the challenge; the next REGISTER begins anew.
-TEST(RegistrarTest, ANetworkOrSynchronisationFailureEndsTheSetAtOnce) {
-  const AssumeRole role(control_thread);
-  for (const FailReason reason : {FailReason::network_authentication, FailReason::synchronisation,
-                                  FailReason::unacceptable, FailReason::timeout}) {
-    GmLab lab;
-    const Pair set = lab.offer();
-    lab.challenge(set);
-    EXPECT_EQ(lab.pcscf.outcome([&](Registrar::Done done) ON(control_thread) {
-      lab.pcscf.registrar.fail(set.pcscf, reason, std::move(done));
-    }),
-              std::nullopt);
-    EXPECT_FALSE(lab.pcscf.knows(set.pcscf)) << name(reason);
-    EXPECT_EQ(lab.pcscf.live_sas(), 0u);
-    lab.enrol();
-  }
 }
 
 }  // namespace
